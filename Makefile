@@ -1,0 +1,80 @@
+# Everything here is for people: see `make help`.
+#
+#   O=DIR        where the build goes            (build, build-asan, build-tsan)
+#   CC=gcc|clang SAN=address|thread|undefined    WERROR=0 for new compilers
+#
+# A program is a list of rooms; a room is all .c files of a folder. Adding a file needs no edit here.
+
+CC ?= gcc
+SAN ?=
+O ?= build$(if $(SAN),-$(SAN))$(if $(findstring clang,$(CC)),-clang)
+PREFIX ?= /usr/local
+DESTDIR ?=
+WERROR ?= 1
+
+VERSION := 0.1.0
+WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla \
+	$(if $(filter 1,$(WERROR)),-Werror)
+SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
+OPT ?= -O2 -g
+CFLAGS_ALL := -std=gnu11 -D_GNU_SOURCE -DLIBPAGER_VERSION='"$(VERSION)"' $(OPT) $(WARNINGS) -fPIC -fvisibility=hidden \
+	-ftls-model=initial-exec -pthread -I. $(SANFLAGS) $(CFLAGS)
+LDFLAGS_ALL := -pthread $(SANFLAGS) $(LDFLAGS)
+URING := -l:liburing.a
+
+BASE := $(wildcard common/base/*.c)
+WIRE := $(wildcard common/wire/*.c)
+TRANSPORT := $(wildcard common/transport/*.c)
+DONOR := $(filter-out donor/main.c,$(wildcard donor/*.c))
+PAGER := $(wildcard pager/*.c)
+CTL := $(filter-out pager/ctl/main.c,$(wildcard pager/ctl/*.c))
+LIB := $(wildcard libpager/*.c)
+
+COMMON := $(BASE) $(WIRE) $(TRANSPORT)
+objs = $(patsubst %.c,$(O)/%.o,$(1))
+
+UNIT := $(patsubst %.c,$(O)/%,$(wildcard tests/unit/test_*.c))
+CONTRACT := $(patsubst %.c,$(O)/%,$(wildcard tests/contract/test_*.c))
+BENCH := $(patsubst %.c,$(O)/%,$(wildcard tests/bench/bench_*.c))
+HELPERS := $(patsubst %.c,$(O)/%,$(wildcard tests/integration/prog_*.c))
+PROGRAMS := $(O)/donord $(O)/pagerctl $(O)/libpager.so
+
+.PHONY: all
+all: $(PROGRAMS)
+
+$(O)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) -MMD -MP -c $< -o $@
+
+# ---- programs ----
+
+# Archives keep a test or tool from linking what it does not use.
+$(O)/libcommon.a: $(call objs,$(COMMON))
+	@rm -f $@
+	ar rcs $@ $^
+$(O)/libdonor.a: $(call objs,$(DONOR))
+	@rm -f $@
+	ar rcs $@ $^
+$(O)/libengine.a: $(call objs,$(PAGER))
+	@rm -f $@
+	ar rcs $@ $^
+$(O)/libctl.a: $(call objs,$(CTL))
+	@rm -f $@
+	ar rcs $@ $^
+
+$(O)/donord: $(call objs,donor/main.c) $(O)/libdonor.a $(O)/libcommon.a
+	$(CC) $(LDFLAGS_ALL) $^ $(URING) -lsystemd -o $@
+$(O)/pagerctl: $(call objs,pager/ctl/main.c) $(O)/libctl.a $(O)/libengine.a $(O)/libcommon.a
+	$(CC) $(LDFLAGS_ALL) $^ $(URING) -ljansson -o $@
+$(O)/libpager.so: $(call objs,$(LIB) $(PAGER) $(COMMON)) libpager/libpager.map
+	$(CC) -shared $(LDFLAGS_ALL) -Wl,-soname,libpager.so -Wl,-z,now -Wl,-z,nodelete \
+		-Wl,--version-script=libpager/libpager.map $(filter %.o,$^) $(URING) -o $@
+
+# ---- tests ----
+
+$(O)/tests/%: $(O)/tests/%.o $(O)/tests/suite.o $(O)/libengine.a $(O)/libdonor.a $(O)/libctl.a $(O)/libcommon.a
+	$(CC) $(LDFLAGS_ALL) $^ $(URING) -lsystemd -ljansson -lcunit -o $@
+$(O)/tests/bench/% $(O)/tests/integration/%: LDFLAGS += -lm
+
+include $(wildcard scripts/*.mk)
+-include $(shell find $(O) -name '*.d' 2>/dev/null)

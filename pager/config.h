@@ -1,0 +1,70 @@
+/*
+ * What the user asked for, from LIBPAGER_ variables (libpager) or options (pagerctl), checked and
+ * explained: whatever is wrong comes back as one line a user can act on.
+ *
+ *   LIBPAGER_LOCAL      how much stays resident: "512M"
+ *   LIBPAGER_DONORS     "host:port,host2" or "unix:/run/donord.sock", several separated by commas
+ *                       or blanks; or "/path/to/file" with one donor a line, # for comments
+ *   LIBPAGER_TRANSPORT  auto (default), shm, tcp
+ *   LIBPAGER_REQUIRE    1: end the program at start if no donor answers
+ *   LIBPAGER_LOG        debug, info, warn (default), error, off
+ *   LIBPAGER_LOG_FILE   lines go there (appended) instead of descriptor 2
+ */
+#ifndef PAGER_CONFIG_H
+#define PAGER_CONFIG_H
+
+#include "common/base/compiler.h"
+#include "common/base/log.h"
+#include "common/base/parse.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CONFIG_MAX_DONORS 64
+#define CONFIG_WHY_BYTES 400
+#define CONFIG_PATH_BYTES 108
+/* Under this a budget is refused: the engine needs room to move. A guess. */
+#define CONFIG_MIN_LOCAL (8u << 20)
+
+enum config_transport { CONFIG_AUTO, CONFIG_SHM, CONFIG_TCP };
+
+struct config_donor {
+	char text[PARSE_HOST_BYTES + 8]; /* as the user wrote it, for messages */
+	char host[PARSE_HOST_BYTES];	 /* "" for a Unix socket */
+	uint16_t port;
+	char path[CONFIG_PATH_BYTES]; /* Unix socket, else "" */
+};
+
+struct config {
+	uint64_t local_bytes; /* 0: not given */
+	enum config_transport transport;
+	bool require;
+	bool quiet; /* LIBPAGER_LOG=off */
+	enum log_level log_level;
+	char log_file[256]; /* "" for descriptor 2 */
+	unsigned donor_count;
+	struct config_donor donors[CONFIG_MAX_DONORS];
+};
+
+/* Defaults; nothing asked for. */
+void config_init(struct config *config);
+
+/* Adds the donors of one text (a list or a file's path). -EINVAL, -ENOENT …, with `why` filled. */
+int config_add_donors(struct config *config, const char *text,
+		      char why[CONFIG_WHY_BYTES]) MUST_CHECK;
+
+int config_set_transport(struct config *config, const char *text,
+			 char why[CONFIG_WHY_BYTES]) MUST_CHECK;
+int config_set_local(struct config *config, const char *text,
+		     char why[CONFIG_WHY_BYTES]) MUST_CHECK;
+
+/*
+ * Reads the variables through `get` (getenv, or secure_getenv in libpager). 0, or -EINVAL with
+ * `why` as one line that names variable, text, what was expected. Nothing set at all is no error:
+ * donor_count and local_bytes are 0 then.
+ */
+int config_from_env(struct config *config, char *(*get)(const char *name),
+		    char why[CONFIG_WHY_BYTES]) MUST_CHECK;
+
+#endif

@@ -1,0 +1,34 @@
+/*
+ * The engine's own memory: shared mappings, which the engine never adopts (it takes private
+ * anonymous ones only), so that whatever is needed to serve a fault can never itself be out. Not
+ * inherited by fork. Any thread may allocate; nothing here calls malloc. own_alloc() is for start,
+ * adoption and the control thread, not for the fault path, which gets its memory beforehand.
+ */
+#ifndef PAGER_OWN_H
+#define PAGER_OWN_H
+
+#include "common/base/compiler.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Zeroed memory, 64-byte aligned; page aligned from 4096 bytes on. NULL when there is none. */
+void *own_alloc(size_t bytes) MUST_CHECK;
+/* Same `bytes` as allocated. NULL is allowed. */
+void own_free(void *ptr, size_t bytes);
+
+/* Reserves address space that costs memory only where touched; page aligned. */
+void *own_reserve(size_t bytes) MUST_CHECK;
+void own_unreserve(void *ptr, size_t bytes);
+
+/* Bytes handed out and not freed: for the metadata figure. */
+size_t own_bytes(void);
+
+/* Matches tp_options.alloc and .free. */
+void *own_tp_alloc(void *arg, size_t bytes);
+void own_tp_free(void *arg, void *ptr, size_t bytes);
+
+/* In a forked child: forget everything (the mappings were not inherited). */
+void own_reset(void);
+
+#endif

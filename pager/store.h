@@ -1,0 +1,108 @@
+/*
+ * The store turns "keep these pages" into slots on donors and reads them back: donors, leases,
+ * data connections, and the book of which slots are free. Plain for now: one copy of each page.
+ *
+ * Threads: the control thread opens the store and calls store_tick(). The fault thread owns the
+ * lane STORE_READS, the take-out thread the lane STORE_WRITES; each calls the lane functions for
+ * its own lane only. store_slots_take() and store_slot_give() may be called from both; they take
+ * the store's own short lock (never held across a system call). Nothing but store_open(),
+ * store_tick() and store_close() allocates, blocks or touches memory outside own.h, so everything
+ * else is fit for the fault path.
+ *
+ * A slot is 32 bits: slab number << STORE_SLAB_SHIFT | page within the slab.
+ */
+#ifndef PAGER_STORE_H
+#define PAGER_STORE_H
+
+#include "pager/config.h"
+#include "pager/stats.h"
+
+#include <poll.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define STORE_SLAB_SHIFT 14 /* pages in the largest slab, 64 MiB */
+#define STORE_MAX_SLABS \
+	(1u << 17) /* 2 TiB of 16 MiB slabs; all books are sized by what is leased */
+#define STORE_NO_SLOT UINT32_MAX
+#define STORE_MAX_RUN 64u /* slots of one read or write */
+
+struct store;
+
+enum store_lane { STORE_READS, STORE_WRITES, STORE_LANES };
+
+/* What the store tells its owner. Called on the thread that ran store_tick(). */
+struct store_events {
+	/*
+	 * A donor is gone with everything in its slabs (connection lost, lease over). `why` is one
+	 * clause. Slots there are dead from now on: store_slot_alive() says so.
+	 */
+	void (*lost)(void *arg, const char *donor, const char *why);
+	void *arg;
+};
+
+/*
+ * Connects to the donors of the configuration, all at once, waiting at most timeout_ms, and opens
+ * lanes to those that answer. Logs one line per donor that does not, with the cause.
+ * Returns 0 if at least one answered; -EHOSTUNREACH if none did: store_tick() goes on trying every
+ * two seconds when `out` is kept. Only -ENOMEM leaves `out` unset.
+ */
+int store_open(const struct config *config, const struct store_events *events, unsigned timeout_ms,
+	       struct store **out) MUST_CHECK;
+
+/* Says goodbye: the donors have their slabs back at once. */
+void store_close(struct store *store);
+
+/*
+ * Control thread, every few milliseconds while active, at least every 500 ms: renews leases, leases
+ * slabs ahead of need, returns empty ones, retries donors that are away, notices dead ones.
+ */
+void store_tick(struct store *store);
+
+/* Makes [base, bytes) usable as buffers of reads and writes (verbs needs it). Before any of those.
+ */
+int store_register(struct store *store, void *base, size_t bytes) MUST_CHECK;
+
+/* Hands out up to n free slots, in runs as long as there are, donors in turn. Returns how many. */
+unsigned store_slots_take(struct store *store, unsigned n, uint32_t *slots) MUST_CHECK;
+void store_slot_give(struct store *store, uint32_t slot);
+bool store_slot_alive(const struct store *store, uint32_t slot);
+
+/* Free slots at hand now; and whether the donors have said that there will be no more for now. */
+uint64_t store_slots_free(const struct store *store);
+bool store_is_full(const struct store *store);
+
+/* Donor that holds the slot, for messages. */
+const char *store_slot_donor(const struct store *store, uint32_t slot);
+
+struct store_io {
+	uint32_t slot;	/* first of `count` consecutive slots of one slab */
+	uint32_t count; /* 1 to STORE_MAX_RUN */
+	void *buffer;	/* count pages, registered; the store's until the completion */
+	uint64_t cookie;
+};
+
+struct store_done {
+	uint64_t cookie;
+	int status; /* 0; -EIO, -ECONNRESET, … : nothing is known of the buffer */
+};
+
+/* STORE_READS reads, STORE_WRITES writes. Returns how many, from the first on, were accepted. */
+unsigned store_post(struct store *store, enum store_lane lane, const struct store_io *ios,
+		    unsigned n) MUST_CHECK;
+
+/* Up to max completions; never blocks. Every accepted io completes exactly once. */
+unsigned store_poll(struct store *store, enum store_lane lane, struct store_done *out,
+		    unsigned max) MUST_CHECK;
+
+/*
+ * Before sleeping: fills up to `max` descriptors to wait for and returns how many, or -EAGAIN if
+ * there is something to poll now.
+ */
+int store_arm(struct store *store, enum store_lane lane, struct pollfd *fds,
+	      unsigned max) MUST_CHECK;
+
+/* Fills the donors' part of the statistics. Control thread. */
+void store_stats(const struct store *store, struct stats_page *out);
+
+#endif
