@@ -1,0 +1,167 @@
+#include "pager/own.h"
+
+#include "common/base/lock.h"
+
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/*
+ * Small pieces come from chunks, by power of two, and go back to a list of their size; large ones
+ * are mappings of their own. Everything is a memfd, so that /proc/PID/maps says whose it is.
+ */
+#define CHUNK_BYTES (64u * 1024)
+#define SMALLEST_SHIFT 6
+#define LARGEST_SHIFT 11 /* 2048; from a page on, a mapping */
+#define CLASSES (LARGEST_SHIFT - SMALLEST_SHIFT + 1)
+
+struct piece {
+	struct piece *next;
+};
+
+static struct {
+	struct lock lock;
+	char *chunk; /* what is left of the current chunk */
+	size_t left;
+	struct piece *spare[CLASSES];
+	size_t bytes;
+} own;
+
+static size_t round_up(size_t bytes, size_t to)
+{
+	return (bytes + to - 1) & ~(to - 1);
+}
+
+static void *map_shared(size_t bytes)
+{
+	int fd = memfd_create("libpager", MFD_CLOEXEC);
+	void *at = MAP_FAILED;
+
+	if (fd >= 0 && ftruncate(fd, (off_t)bytes) == 0)
+		at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+	if (fd >= 0)
+		close(fd);
+	if (at == MAP_FAILED) /* no memfd here, or no descriptor left */
+		at = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			  MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (at == MAP_FAILED)
+		return NULL;
+	(void)madvise(at, bytes, MADV_DONTFORK);
+	return at;
+}
+
+static unsigned class_of(size_t bytes)
+{
+	unsigned shift = SMALLEST_SHIFT;
+
+	while (((size_t)1 << shift) < bytes)
+		shift++;
+	return shift - SMALLEST_SHIFT;
+}
+
+static void *small_take(unsigned class)
+{
+	size_t bytes = (size_t)1 << (class + SMALLEST_SHIFT);
+	struct piece *piece = own.spare[class];
+	void *at;
+
+	if (piece) {
+		own.spare[class] = piece->next;
+		return piece;
+	}
+	if (own.left < bytes) {
+		at = map_shared(CHUNK_BYTES);
+		if (!at)
+			return NULL;
+		own.chunk = at;
+		own.left = CHUNK_BYTES;
+	}
+	at = own.chunk;
+	own.chunk += bytes;
+	own.left -= bytes;
+	return at;
+}
+
+static void *small_alloc(size_t bytes)
+{
+	unsigned class = class_of(bytes);
+	void *at;
+
+	lock_acquire(&own.lock);
+	at = small_take(class);
+	if (at)
+		own.bytes += bytes;
+	lock_release(&own.lock);
+	if (at)
+		memset(at, 0, bytes);
+	return at;
+}
+
+void *own_alloc(size_t bytes)
+{
+	void *at;
+
+	if (bytes <= (size_t)1 << LARGEST_SHIFT)
+		return small_alloc(bytes);
+	at = map_shared(round_up(bytes, PAGE_BYTES));
+	if (at) {
+		lock_acquire(&own.lock);
+		own.bytes += bytes;
+		lock_release(&own.lock);
+	}
+	return at;
+}
+
+void own_free(void *ptr, size_t bytes)
+{
+	unsigned class;
+
+	if (!ptr)
+		return;
+	if (bytes > (size_t)1 << LARGEST_SHIFT)
+		munmap(ptr, round_up(bytes, PAGE_BYTES));
+	lock_acquire(&own.lock);
+	own.bytes -= bytes;
+	if (bytes <= (size_t)1 << LARGEST_SHIFT) {
+		class = class_of(bytes);
+		((struct piece *)ptr)->next = own.spare[class];
+		own.spare[class] = ptr;
+	}
+	lock_release(&own.lock);
+}
+
+void *own_reserve(size_t bytes)
+{
+	return map_shared(round_up(bytes, PAGE_BYTES));
+}
+
+void own_unreserve(void *ptr, size_t bytes)
+{
+	if (ptr)
+		munmap(ptr, round_up(bytes, PAGE_BYTES));
+}
+
+size_t own_bytes(void)
+{
+	size_t bytes;
+
+	lock_acquire(&own.lock);
+	bytes = own.bytes;
+	lock_release(&own.lock);
+	return bytes;
+}
+
+void *own_tp_alloc(void *arg UNUSED, size_t bytes)
+{
+	return own_alloc(bytes);
+}
+
+void own_tp_free(void *arg UNUSED, void *ptr, size_t bytes)
+{
+	own_free(ptr, bytes);
+}
+
+void own_reset(void)
+{
+	memset(&own, 0, sizeof(own));
+}
