@@ -254,13 +254,11 @@ limit_run() {
 
 # Ends what is left in the group and removes it.
 _limit_end() {
-	local pid try
+	local try
 
 	for try in {1..100}; do
-		for pid in $(cat "$1/cgroup.procs" 2>/dev/null); do
-			kill -KILL "$pid" 2>/dev/null || true
-		done
 		[ -d "$1" ] || return 0
+		{ xargs -r kill -KILL <"$1/cgroup.procs"; } 2>/dev/null || true
 		rmdir "$1" 2>/dev/null && return
 		sleep 0.05
 	done
