@@ -1,6 +1,6 @@
 /*
  * The statistics of a running engine, as a page of memory in a file that its user (and only that
- * user, by the kernel's own rules) can map: STATS_DIR with the uid, then the process id. The engine
+ * user, by the kernel's own rules) can read: STATS_DIR with the uid, then the process id. The engine
  * writes, anybody who may open it reads at any moment; no call, no thread, no socket. Every counter
  * has one writing thread and only grows, unless it says "now".
  *
@@ -75,14 +75,20 @@ struct stats_page {
 	struct stats_donor donors[STATS_MAX_DONORS];
 };
 
-/* Writer: makes and maps the file; *out stays until stats_close(). A private page if it cannot. */
+/*
+ * Writer: makes and maps the file; *out stays until stats_remove(), and does not exist in forked
+ * children. If there can be no file, a page that nobody else can see, and a log line why; fails
+ * only without memory. No malloc, no stdio.
+ */
 int stats_create(struct stats_page **out) MUST_CHECK;
-/* Unmaps, and removes the file if it is this process's own. */
+/* Unmaps, and removes the file if it is this process's own. NULL is allowed. */
 void stats_remove(struct stats_page *page);
 
-/* Reader: -ENOENT no engine active there, -EACCES not yours, -EPROTO another version. */
-int stats_map(uint32_t pid, const struct stats_page **out) MUST_CHECK;
-void stats_unmap(const struct stats_page *page);
+/*
+ * Reader: a copy of this moment. -ESRCH no such process, -ENOENT no engine active in it, -EACCES
+ * not yours, -EPROTO another version.
+ */
+int stats_read(uint32_t pid, struct stats_page *out) MUST_CHECK;
 
 /* Calls fn for every live process of this user that has one; removes what dead ones left. */
 int stats_each(void (*fn)(void *arg, uint32_t pid), void *arg) MUST_CHECK;
