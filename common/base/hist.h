@@ -1,5 +1,5 @@
 /*
- * A histogram of durations: 64 octaves of 16 steps, so a value is known to 1/16. One thread adds,
+ * A histogram of durations: octaves of 16 steps, so a value is known to 1/16. One thread adds,
  * any thread may read at any time (in shared memory too) and sees counts that are a moment old.
  * Adding costs a few nanoseconds and never fails.
  */
@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #define HIST_STEPS 16
-#define HIST_OCTAVES 40 /* to 2^40 ns, 18 minutes; longer counts as that */
+#define HIST_OCTAVES 40 /* to 2^43 ns, over two hours; longer counts as that */
 
 struct hist {
 	_Atomic uint64_t counts[HIST_OCTAVES * HIST_STEPS];

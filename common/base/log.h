@@ -1,6 +1,6 @@
 /*
  * Log lines. Any thread may log; a line is formatted on the caller's stack and handed to the
- * sink in one piece. The default sink writes "NAME: line\n" to descriptor 2 with one write(2).
+ * sink in one piece. The default sink writes "NAME: line\n" to descriptor 2 with one writev(2).
  * Nothing here allocates or takes a lock. Not for the fault path: formatting takes microseconds.
  *
  * errno is left as it was.
@@ -12,13 +12,13 @@
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 
-/* Longest line, its end included; what is longer is cut. */
+/* Longest line, its end included; what is longer is cut. Control characters become '?'. */
 #define LOG_LINE_BYTES 1024
 
 /* Receives one line without a newline. Called on the thread that logs. */
 typedef void log_sink(void *arg, enum log_level level, const char *line);
 
-/* Program name that the default sink puts before a line. Not copied. */
+/* Program name that the default sink puts before a line; none until then. Not copied. */
 void log_set_name(const char *name);
 
 /* Replaces the sink; NULL restores the default one. Not while other threads log. */

@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-/* "4096", "64K", "512M", "4G", "1T" (powers of 1024, optional "B" or "iB"; no sign, no blanks). */
+/* "4096", "64K", "512m", "4GB", "1TiB": powers of 1024, either case; no sign, no blanks. */
 int parse_size(const char *text, uint64_t *out) MUST_CHECK;
 
 /* "500ms", "5s", "2m"; a bare number is seconds. Result in milliseconds, at most a day. */
@@ -22,7 +22,8 @@ int parse_number(const char *text, uint64_t low, uint64_t high, uint64_t *out) M
 
 /*
  * "HOST:PORT", "HOST", "[V6ADDR]:PORT", ":PORT". Without a port, `default_port`; without a host,
- * "". host must have PARSE_HOST_BYTES. Port 0 is accepted only if default_port is 0 too.
+ * "". host must have PARSE_HOST_BYTES. Port 0 is accepted only if default_port is 0 too. An IPv6
+ * address needs its brackets; they are not part of host.
  */
 int parse_host_port(const char *text, uint16_t default_port, char *host, uint16_t *port) MUST_CHECK;
 
