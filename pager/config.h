@@ -4,11 +4,14 @@
  *
  *   LIBPAGER_LOCAL      how much stays resident: "512M"
  *   LIBPAGER_DONORS     "host:port,host2" or "unix:/run/donord.sock", several separated by commas
- *                       or blanks; or "/path/to/file" with one donor a line, # for comments
+ *                       or blanks; or "/path/to/file" (or "./file") with one donor a line, # for
+ *                       comments. A donor named twice counts once
  *   LIBPAGER_TRANSPORT  auto (default), shm, tcp
  *   LIBPAGER_REQUIRE    1: end the program at start if no donor answers
  *   LIBPAGER_LOG        debug, info, warn (default), error, off
  *   LIBPAGER_LOG_FILE   lines go there (appended) instead of descriptor 2
+ *
+ * A variable that is set to nothing counts as not set. Nothing here allocates.
  */
 #ifndef PAGER_CONFIG_H
 #define PAGER_CONFIG_H
@@ -50,7 +53,11 @@ struct config {
 /* Defaults; nothing asked for. */
 void config_init(struct config *config);
 
-/* Adds the donors of one text (a list or a file's path). -EINVAL, -ENOENT …, with `why` filled. */
+/*
+ * These set what one text says, or fill `why` with one line that begins with the text (the caller
+ * puts the option's name before it) and return -EINVAL, or for a file what open and read say.
+ */
+/* Adds the donors of a list or of a file; those before a wrong one stay added. */
 int config_add_donors(struct config *config, const char *text,
 		      char why[CONFIG_WHY_BYTES]) MUST_CHECK;
 
