@@ -31,13 +31,21 @@ struct store;
 
 enum store_lane { STORE_READS, STORE_WRITES, STORE_LANES };
 
-/* What the store tells its owner. Called on the thread that ran store_tick(). */
+/* What the store tells its owner. Copied by store_open(). */
 struct store_events {
 	/*
-	 * A donor is gone with everything in its slabs (connection lost, lease over). `why` is one
-	 * clause. Slots there are dead from now on: store_slot_alive() says so.
+	 * A donor is gone with everything in its slabs (connection lost, lease over): once for each
+	 * time it goes, on the thread that runs store_tick(). `why` is one clause, "connection
+	 * reset by peer". Slots there are dead from now on: store_slot_alive() says so. The store
+	 * does not log it: only the owner knows how many pages were there.
 	 */
 	void (*lost)(void *arg, const char *donor, const char *why);
+	/*
+	 * store_tick() has something to do at once: a lane found a connection broken, or a donor
+	 * that was away has answered. Called on any thread, the lanes' owners included, so it must
+	 * do no more than wake the control thread. May be NULL: then it waits for the next tick.
+	 */
+	void (*wake)(void *arg);
 	void *arg;
 };
 
