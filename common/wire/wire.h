@@ -129,7 +129,10 @@ struct wire_message {
 /* Most bytes a frame has: wire_encode() never needs more. */
 #define WIRE_MAX_FRAME (WIRE_HEADER_BYTES + WIRE_MAX_PAYLOAD)
 
-/* Writes the frame. Returns its length, or -EINVAL for a message that cannot be drawn. */
+/*
+ * Writes the frame. Returns its length, -EINVAL for a message that cannot be drawn, or -ENOBUFS if
+ * the room is too small for it.
+ */
 int wire_encode(const struct wire_message *message, uint8_t *out, size_t room) MUST_CHECK;
 
 /*
