@@ -134,11 +134,17 @@ int tp_poll(struct tp_conn *conn, struct tp_completion *out, unsigned max) MUST_
 
 /*
  * Before sleeping: returns 0 and a descriptor and poll(2) events to wait for, or -EAGAIN when there
- * is something to poll already. -ENOENT: nothing to wait for (shm completes at once).
+ * is something to poll already; when everything is reported, the errno that ended the connection.
+ * (shm completes at once: there the descriptor only tells that the donor is gone.) Wake up once a
+ * second at least while requests are in flight: a donor that is there but silent is noticed by
+ * tp_poll() alone, which then ends the connection with -ETIMEDOUT.
  */
 int tp_arm(struct tp_conn *conn, int *fd, short *events) MUST_CHECK;
 
-/* 0 while the connection lives, else the errno that ended it. */
+/*
+ * 0 while the connection lives, else the errno that ended it. Any thread. An end is noticed by
+ * posting and polling, within a millisecond or so of doing either.
+ */
 int tp_error(const struct tp_conn *conn);
 
 /* ---- server ---- */
@@ -158,10 +164,17 @@ typedef struct tp_domain *tp_find_fn(void *arg, const uint8_t token[TP_TOKEN_BYT
 
 int tp_server_open(enum tp_kind kind, struct loop *loop, tp_find_fn *find, void *arg,
 		   struct tp_server **out) MUST_CHECK;
-void tp_server_close(struct tp_server *server);
+void tp_server_close(struct tp_server *server); /* domains first */
 
 /* Takes an accepted socket whose magic is not yet read. Owns fd from now on, also on failure. */
 int tp_server_take(struct tp_server *server, int fd) MUST_CHECK;
+
+/*
+ * For the idle hook of the loop: serves connections that had a request a moment ago without waiting
+ * for the kernel to wake us. Positive while there are such; 0 when it is time to sleep. Once it was
+ * called it has to be called before every sleep.
+ */
+int tp_server_spin(struct tp_server *server) MUST_CHECK;
 
 /* A client's protection domain: memory exported in it is reachable only by its connections. */
 int tp_domain_open(struct tp_server *server, struct tp_domain **out) MUST_CHECK;
