@@ -1,13 +1,16 @@
 # Everything here is for people: see `make help`.
 #
-#   O=DIR        where the build goes            (build, build-asan, build-tsan)
-#   CC=gcc|clang SAN=address|thread|undefined    WERROR=0 for new compilers
+#   O=DIR        where the build goes            (build, build-address-undefined, build-clang, ...)
+#   CC=gcc|clang SAN=address,undefined|thread    WERROR=0 for compilers newer than ours
 #
 # A program is a list of rooms; a room is all .c files of a folder. Adding a file needs no edit here.
 
-CC ?= gcc
+comma := ,
+ifeq ($(origin CC),default)
+CC := gcc
+endif
 SAN ?=
-O ?= build$(if $(SAN),-$(SAN))$(if $(findstring clang,$(CC)),-clang)
+O ?= build$(if $(SAN),-$(subst $(comma),-,$(SAN)))$(if $(findstring clang,$(CC)),-clang)
 PREFIX ?= /usr/local
 DESTDIR ?=
 WERROR ?= 1
@@ -15,12 +18,13 @@ WERROR ?= 1
 VERSION := 0.1.0
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla \
 	$(if $(filter 1,$(WERROR)),-Werror)
-SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
+SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
 OPT ?= -O2 -g
-CFLAGS_ALL := -std=gnu11 -D_GNU_SOURCE -DLIBPAGER_VERSION='"$(VERSION)"' $(OPT) $(WARNINGS) -fPIC -fvisibility=hidden \
-	-ftls-model=initial-exec -pthread -I. $(SANFLAGS) $(CFLAGS)
-LDFLAGS_ALL := -pthread $(SANFLAGS) $(LDFLAGS)
-URING := -l:liburing.a
+CFLAGS_ALL = -std=gnu11 -D_GNU_SOURCE -DLIBPAGER_VERSION='"$(VERSION)"' $(OPT) $(WARNINGS) -fPIC \
+	-fvisibility=hidden -ftls-model=initial-exec -pthread -I. $(SANFLAGS) $(CFLAGS)
+LDFLAGS_ALL = -pthread $(SANFLAGS) $(LDFLAGS)
+# Static where there is one: a program that libpager.so is loaded into need not have the library.
+URING := $(if $(findstring /,$(shell $(CC) -print-file-name=liburing.a)),-l:liburing.a,-luring)
 
 BASE := $(wildcard common/base/*.c)
 WIRE := $(wildcard common/wire/*.c)
@@ -40,7 +44,7 @@ HELPERS := $(patsubst %.c,$(O)/%,$(wildcard tests/integration/prog_*.c))
 PROGRAMS := $(O)/donord $(O)/pagerctl $(O)/libpager.so
 
 .PHONY: all
-all: $(PROGRAMS)
+all: $(PROGRAMS) ## donord, pagerctl and libpager.so (the default)
 
 $(O)/%.o: %.c
 	@mkdir -p $(@D)
@@ -50,15 +54,10 @@ $(O)/%.o: %.c
 
 # Archives keep a test or tool from linking what it does not use.
 $(O)/libcommon.a: $(call objs,$(COMMON))
-	@rm -f $@
-	ar rcs $@ $^
 $(O)/libdonor.a: $(call objs,$(DONOR))
-	@rm -f $@
-	ar rcs $@ $^
 $(O)/libengine.a: $(call objs,$(PAGER))
-	@rm -f $@
-	ar rcs $@ $^
 $(O)/libctl.a: $(call objs,$(CTL))
+$(O)/lib%.a:
 	@rm -f $@
 	ar rcs $@ $^
 
@@ -72,9 +71,14 @@ $(O)/libpager.so: $(call objs,$(LIB) $(PAGER) $(COMMON)) libpager/libpager.map
 
 # ---- tests ----
 
-$(O)/tests/%: $(O)/tests/%.o $(O)/tests/suite.o $(O)/libengine.a $(O)/libdonor.a $(O)/libctl.a $(O)/libcommon.a
+TEST_LIBS := $(O)/libctl.a $(O)/libdonor.a $(O)/libengine.a $(O)/libcommon.a
+
+$(O)/tests/%: $(O)/tests/%.o $(O)/tests/suite.o $(TEST_LIBS)
 	$(CC) $(LDFLAGS_ALL) $^ $(URING) -lsystemd -ljansson -lcunit -o $@
-$(O)/tests/bench/% $(O)/tests/integration/%: LDFLAGS += -lm
+$(BENCH) $(HELPERS): LDFLAGS += -lm
+
+# Objects made on the way to a test are kept, or every run would compile them again.
+.SECONDARY:
 
 include $(wildcard scripts/*.mk)
 -include $(shell find $(O) -name '*.d' 2>/dev/null)

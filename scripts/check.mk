@@ -1,0 +1,69 @@
+# What `make check` is made of. Each part prints "PART: N passed, N failed, N skipped" at its end.
+
+PARTS := unit contract integration fuzz docs
+FUZZ_SECONDS ?= 10
+
+.PHONY: deps check $(PARTS:%=check-%) check-faults fuzz-programs fault-programs demo bench
+deps: ## installs what building and checking need and this machine lacks
+	@scripts/install-deps.sh check
+
+# Every part runs, also after one has failed.
+check: deps ## all tests but the fault runs
+	@failed=; for part in $(PARTS); do \
+		$(MAKE) --no-print-directory check-$$part || failed="$$failed $$part"; \
+	done; [ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
+
+check-unit: $(UNIT) ## pure parts: no network, no root, no clock
+	@scripts/run-tests unit $^
+
+check-contract: $(CONTRACT) ## what every transport promises
+	@scripts/run-tests contract $^
+
+check-integration: all $(HELPERS) ## real programs on a donor of this host
+	@tests/integration/run --build $(O)
+
+check-docs: all man ## the examples in README and man pages
+	@O=$(O) scripts/check-docs
+
+# ---- fuzzing: tests/fuzz/fuzz_NAME.c defines LLVMFuzzerTestOneInput(), corpus/NAME has seeds ----
+
+FUZZERS := $(patsubst %.c,$(O)/%,$(wildcard tests/fuzz/fuzz_*.c))
+
+# Shorter stems win: this is the rule for tests/fuzz, not the one of the other tests.
+$(O)/tests/fuzz/%: $(O)/tests/fuzz/%.o $(TEST_LIBS)
+	$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer $^ $(URING) -lsystemd -ljansson -o $@
+
+fuzz-programs: $(FUZZERS)
+
+check-fuzz: ## every decoder against FUZZ_SECONDS of garbage (clang)
+	@$(MAKE) --no-print-directory CC=clang SAN=fuzzer-no-link,address,undefined O=$(O)/fuzz \
+		fuzz-programs
+	@O=$(O)/fuzz FUZZ_SECONDS=$(FUZZ_SECONDS) scripts/check-fuzz
+
+# ---- fault points: tests/faults/fault_NAME.c ends with 0 whether all went well or an error came ----
+
+FAULTS := $(patsubst %.c,$(O)/%,$(wildcard tests/faults/fault_*.c))
+FAULT_PARTS := $(call objs,$(filter-out tests/faults/fault_%,$(wildcard tests/faults/*.c)))
+# Foreign calls that can fail without being asked to, and do so in these programs.
+FAULT_WRAPPED := calloc malloc mmap socket accept4 memfd_create eventfd ftruncate
+wrap = -Wl,--wrap=$(1)
+
+$(O)/tests/faults/%: $(O)/tests/faults/%.o $(FAULT_PARTS) $(TEST_LIBS)
+	$(CC) $(LDFLAGS_ALL) $(foreach f,$(FAULT_WRAPPED),$(call wrap,$(f))) $^ $(URING) \
+		-lsystemd -ljansson -o $@
+
+fault-programs: $(FAULTS)
+
+check-faults: ## every error path, by failing the N-th call for each N
+	@$(MAKE) --no-print-directory SAN=address,undefined O=$(O)/faults CFLAGS=-DFAULT_POINTS \
+		fault-programs
+	@scripts/check-faults $(patsubst $(O)/%,$(O)/faults/%,$(FAULTS))
+
+# ---- shows ----
+
+demo: deps ## a program in a quarter of its memory, next to a plain run
+	@$(MAKE) --no-print-directory all
+	@O=$(O) scripts/demo.sh
+
+bench: all $(BENCH) ## one JSON line per case, next to the kernel's swap
+	@O=$(O) tests/bench/run

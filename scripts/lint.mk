@@ -1,0 +1,33 @@
+# What can be said about the code without running it.
+
+C_FILES = $(shell find common donor pager libpager tests -name '*.[ch]')
+LINT_C = $(filter %.c,$(C_FILES))
+LINT_JOBS ?= $(shell nproc)
+
+.PHONY: lint lint-format lint-includes lint-sizes lint-shell lint-cppcheck lint-tidy
+lint: lint-format lint-includes lint-sizes lint-shell lint-cppcheck lint-tidy ## format, sizes, direction of includes, shellcheck, cppcheck, clang-tidy
+
+lint-format:
+	clang-format --dry-run -Werror $(C_FILES)
+
+lint-includes:
+	scripts/lint-includes
+
+lint-sizes:
+	scripts/lint-sizes $(C_FILES)
+
+lint-shell:
+	scripts/lint-shell
+
+# cppcheck guesses what system headers say, but for the macros of queue.h. Left out is what the
+# compilers find, and find better.
+QUEUE_H = $(shell $(CC) -M -xc -include sys/queue.h /dev/null | grep -o '[^ ]*sys/queue.h')
+
+lint-cppcheck:
+	cppcheck -j$(LINT_JOBS) --quiet --error-exitcode=1 --enable=warning,performance,portability \
+		--suppress=uninitvar --suppress=invalidPrintfArgType_uint --inline-suppr \
+		--std=c11 -D_GNU_SOURCE -I. --include=$(QUEUE_H) $(LINT_C)
+
+# Reads .clang-tidy and compile_flags.txt.
+lint-tidy:
+	printf '%s\n' $(LINT_C) | xargs -P$(LINT_JOBS) -n4 clang-tidy --quiet
