@@ -83,7 +83,7 @@ def ratios_to_zram(cases):
 
 def print_cases(cases):
     say(f"{'half of the data local':24} {'us an access':>14} {'to zram':>8}"
-        f" {'slow p50':>9} {'p90':>8} {'p99':>8} {'p99.9':>8}  us")
+        f" {'slow p50':>9} {'p90':>8} {'p99':>8} {'p99.9':>8}  us {'MiB here':>9}")
     for order in ORDERS:
         for threads in (1, 2):
             ways = cases.get((order, threads), {})
@@ -97,7 +97,8 @@ def print_cases(cases):
                 tail = " ".join(
                     f"{slow[name] / 1e3:8.1f}" for name in ("p50_ns", "p90_ns", "p99_ns", "p999_ns")
                 )
-                say(f"    {way:20} {run['ns_per_op'] / 1e3:14.2f} {ratio:>8}  {tail}")
+                here = run["resident_bytes"] / 2**20
+                say(f"    {way:20} {run['ns_per_op'] / 1e3:14.2f} {ratio:>8}  {tail} {here:12.0f}")
 
 
 def print_floors(floors):
@@ -113,7 +114,7 @@ def print_floors(floors):
 def budget_figures(lines):
     """Whole runs with all data within the budget: the median of the ratios of the pairs."""
     out = {}
-    for name in ("far", "near"):
+    for name in ("far", "near", "tight"):
         plain, paged = (
             [line["microseconds"] for line in lines if line.get("budget") == f"{name}-{way}"]
             for way in ("plain", "libpager")
