@@ -26,14 +26,21 @@ found:
 	return &streams->threads[at];
 }
 
-/* A window was [next - window, next); programs skip a page or two, so near behind it counts too. */
+/*
+ * The last window was [next - window, next). Programs skip a page or two, so near behind it counts
+ * too; and what was fetched of it may have been cut short, so a fault within it does as well.
+ */
 static int continues(const struct stream *stream, uint64_t page)
 {
+	uint64_t reach = stream->window + stream->window / 4;
+
 	if (!stream->window)
 		return 0;
-	if (stream->step >= 0 && page >= stream->next && page - stream->next <= stream->window / 4)
+	if (stream->step >= 0 && page + stream->window > stream->next &&
+	    page + stream->window <= stream->next + reach)
 		return 1;
-	if (stream->step < 0 && page <= stream->next && stream->next - page <= stream->window / 4)
+	if (stream->step < 0 && page < stream->next + stream->window &&
+	    page + reach >= stream->next + stream->window)
 		return -1;
 	if (stream->step == 0 && page + 2 == stream->next) /* began at page + 1 */
 		return -1;

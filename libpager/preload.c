@@ -1,0 +1,113 @@
+/*
+ * The entry: runs before main() of a program that carries libpager.so, reads what the user asked
+ * for, and starts to watch. Nothing asked for: nothing done (a program that links with us for the
+ * API).
+ */
+#include "libpager/host.h"
+#include "pager/recall.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define EXIT_REFUSED 125 /* as env(1) and timeout(1) say that they failed themselves */
+
+static bool is_asked_for(const struct config *config)
+{
+	return config->local_bytes || config->donor_count;
+}
+
+/* What is missing, or NULL. */
+static const char *incomplete(const struct config *config)
+{
+	if (!config->donor_count)
+		return "no donor configured: set LIBPAGER_DONORS=HOST:PORT; running without paging";
+	if (!config->local_bytes)
+		return "no local budget configured: set LIBPAGER_LOCAL=512M or what the program "
+		       "may "
+		       "keep; running without paging";
+	return NULL;
+}
+
+static void NORETURN refuse(const char *line)
+{
+	log_error("%s", line);
+	_exit(EXIT_REFUSED);
+}
+
+/* LIBPAGER_REQUIRE: better no start than one without memory. */
+static void require_donor(const struct config *config)
+{
+	struct store_events events = {0};
+	struct store *store = NULL;
+	int err;
+
+	err = store_open(config, &events, 2000, &store);
+	store_close(store);
+	if (err)
+		refuse("no donor answers and LIBPAGER_REQUIRE is set: not starting the program");
+}
+
+static void begin(const struct config *config)
+{
+	const char *missing = incomplete(config);
+
+	if (missing && config->require)
+		refuse(missing);
+	if (missing) {
+		log_warn("%s", missing);
+		return;
+	}
+	if (config->require)
+		require_donor(config);
+	if (host_start(config))
+		log_warn("running without paging: no memory for the engine");
+}
+
+static void __attribute__((constructor)) start(void)
+{
+	struct config config;
+	char why[CONFIG_WHY_BYTES];
+	int saved = errno;
+	int err;
+
+	config_init(&config);
+	err = config_from_env(&config, secure_getenv, why);
+	host_log_open(&config);
+	if (err && config.require)
+		refuse(why);
+	if (err)
+		log_warn("%s; running without paging", why);
+	else if (is_asked_for(&config))
+		begin(&config);
+	errno = saved;
+}
+
+static void __attribute__((destructor)) end(void)
+{
+	if (host_engine())
+		engine_goodbye(host_engine());
+}
+
+/*
+ * In front of fork(3) only to be able to say no: everything else is done by the fork handlers,
+ * which also see the forks that the C library makes for itself.
+ */
+__attribute__((visibility("default"))) pid_t fork(void)
+{
+	static pid_t (*next)(void);
+	struct engine *engine = host_engine();
+
+	if (engine && recall_fits(engine)) {
+		log_warn(
+			"fork refused: not enough free memory on this host to bring this program's "
+			"pages home first");
+		errno = ENOMEM;
+		return -1;
+	}
+	if (!next)
+		*(void **)&next = dlsym(RTLD_NEXT, "fork");
+	return next();
+}

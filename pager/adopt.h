@@ -1,0 +1,15 @@
+/*
+ * Adoption: bringing the program's anonymous memory under the engine's care, after the program has
+ * filled it and when the budget is nearly used up. Control thread.
+ */
+#ifndef PAGER_ADOPT_H
+#define PAGER_ADOPT_H
+
+#include "pager/engine.h"
+
+int adopt_open(struct engine *engine) MUST_CHECK;
+
+/* Looks for memory to adopt. Cheap when the size of the program has not changed since. */
+void adopt_turn(struct engine *engine, uint64_t size_pages);
+
+#endif

@@ -1,0 +1,46 @@
+#include "pager/budget.h"
+
+#include "common/base/compiler.h"
+
+/*
+ * Shares of the budget. Headroom is what a batch of take-outs works within: large enough that
+ * faults rarely wait, small against the budget. The staging area is the second chance of S3-FIFO (a
+ * tenth there). Both found by trial; see docs/performance.md.
+ */
+#define HEADROOM_SHARE 32
+#define HEADROOM_MIN 256
+#define HEADROOM_MAX 8192
+#define STAGED_SHARE 8
+#define STAGED_MIN 256
+#define STAGED_MAX 16384
+
+/* Pages a microsecond, times 1024: two threads clearing huge pages at 5 GB/s each. */
+#define FASTEST_GROWTH 2500
+#define SHORTEST_NS 1000000
+
+static uint64_t clamp(uint64_t value, uint64_t low, uint64_t high)
+{
+	return value < low ? low : value > high ? high : value;
+}
+
+struct budget budget_of(uint64_t bytes)
+{
+	struct budget budget = {.pages = bytes >> PAGE_SHIFT};
+	uint64_t headroom = clamp(budget.pages / HEADROOM_SHARE, HEADROOM_MIN, HEADROOM_MAX);
+
+	budget.low = budget.pages - headroom;
+	budget.high = budget.pages - headroom / 2;
+	budget.hard = budget.pages + headroom;
+	budget.near = budget.pages / 4 * 3;
+	budget.adopt = budget.pages - 2 * headroom;
+	budget.staged = (uint32_t)clamp(budget.pages / STAGED_SHARE, STAGED_MIN, STAGED_MAX);
+	return budget;
+}
+
+uint64_t budget_pause(uint64_t used, uint64_t mark, uint64_t longest_ns)
+{
+	uint64_t left = used < mark ? mark - used : 0;
+
+	/* 2500/1024 pages a microsecond */
+	return clamp(left * 1024 / FASTEST_GROWTH * 1000, SHORTEST_NS, longest_ns);
+}

@@ -1,0 +1,384 @@
+/*
+ * Life of the engine. The happy path: engine_start() begins to watch; when the program's memory
+ * nears the budget the control thread makes ready (userfaultfd, staging area, donors, threads);
+ * from then on it looks after adoption, leases and statistics. What can fail, and then leaves the
+ * program unpaged with one line said: no userfaultfd here, no memory for the books. No donor within
+ * reach is tried again for ever.
+ */
+#include "pager/engine.h"
+
+#include "common/base/clock.h"
+#include "pager/adopt.h"
+#include "pager/fault.h"
+#include "pager/maps.h"
+#include "pager/own.h"
+#include "pager/take.h"
+#include "pager/thread.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define CONNECT_MS 2000u
+/* A program that does not grow is looked at so often: costs less than 0.1 % of a CPU. */
+#define IDLE_NS 10000000u
+#define BUSY_NS 1000000u
+#define CALM_TURNS 50u /* turns without growth before the pause becomes the idle one */
+
+static void count_usage(struct engine *engine, uint64_t *size_pages)
+{
+	uint64_t anon, tracked;
+
+	if (maps_usage(size_pages, &anon))
+		return;
+	tracked = engine->table
+			  ? page_count(engine->table, PAGE_RESIDENT) + stage_level(&engine->stage)
+			  : 0;
+	atomic_store(&engine->other_pages, anon > tracked ? anon - tracked : 0);
+}
+
+uint64_t engine_used(const struct engine *engine)
+{
+	uint64_t used = atomic_load_explicit(&engine->other_pages, memory_order_relaxed);
+
+	if (engine->table)
+		used += page_count(engine->table, PAGE_RESIDENT) + stage_level(&engine->stage);
+	return used;
+}
+
+void engine_wake_take(struct engine *engine)
+{
+	if (!atomic_load(&engine->take_asleep))
+		return;
+	atomic_fetch_add(&engine->take_word, 1);
+	futex_wake_all(&engine->take_word);
+}
+
+void engine_wake_fault(struct engine *engine)
+{
+	uint64_t one = 1;
+
+	(void)!write(engine->wake_fd, &one, sizeof(one));
+}
+
+void engine_wake_control(struct engine *engine)
+{
+	atomic_fetch_add(&engine->control_word, 1);
+	futex_wake_all(&engine->control_word);
+}
+
+void engine_queue(struct engine *engine, struct page *page)
+{
+	if (!page->queued && fifo_push(engine->order, page_id(engine->table, page)))
+		page_set_queued(engine->table, page, true);
+}
+
+void engine_drop(struct engine *engine, struct page *page)
+{
+	struct stage *stage = &engine->stage;
+
+	if (page->state == PAGE_STAGED) {
+		if (stage->phases[page->where] == STAGE_BUSY)
+			stage->ids[page->where] = PAGE_NO_ID;
+		else
+			stage->phases[page->where] = STAGE_DEAD;
+	}
+	if (page->slot != STORE_NO_SLOT && !page->writing)
+		store_slot_give(engine->store, page->slot);
+	page->slot = STORE_NO_SLOT;
+	page->writing = 0;
+	page->ahead = 0;
+	page->where = 0;
+	page_set(engine->table, page, PAGE_NONE);
+}
+
+/* ---- the end ---- */
+
+void engine_end(struct engine *engine, const char *why, uint64_t address)
+{
+	uint32_t no = 0;
+
+	if (!atomic_compare_exchange_strong(&engine->end_wanted, &no, 1))
+		return;
+	atomic_store(&engine->end_address, address);
+	atomic_store(&engine->end_why, why);
+	atomic_store(&engine->end_since_ns, clock_ns());
+	engine_wake_control(engine);
+}
+
+void engine_die(struct engine *engine, const char *line)
+{
+	struct sigaction action = {.sa_handler = SIG_DFL};
+	struct rlimit none = {0, 0};
+	sigset_t bus;
+
+	log_error("%s", line);
+	if (engine->stats)
+		stats_remove(engine->stats);
+	(void)setrlimit(RLIMIT_CORE, &none); /* a core would have holes where pages are out */
+	sigemptyset(&bus);
+	sigaddset(&bus, SIGBUS);
+	sigaction(SIGBUS, &action, NULL);
+	pthread_sigmask(SIG_UNBLOCK, &bus, NULL);
+	for (;;)
+		(void)syscall(SYS_tgkill, getpid(), gettid(), SIGBUS);
+}
+
+static void end_if_wanted(struct engine *engine)
+{
+	char line[LOG_LINE_BYTES];
+	const char *why = atomic_load(&engine->end_why);
+
+	if (!why)
+		return;
+	snprintf(line, sizeof(line), "ending this program (pid %d): %s %#llx", (int)getpid(), why,
+		 (unsigned long long)atomic_load(&engine->end_address));
+	engine_die(engine, line);
+}
+
+struct losses {
+	struct engine *engine;
+	uint64_t pages;
+};
+
+static void count_lost(void *arg, struct page *page, uint64_t address UNUSED)
+{
+	struct losses *losses = arg;
+
+	if (page->state != PAGE_REMOTE && page->state != PAGE_FETCHING)
+		return;
+	if (!store_slot_alive(losses->engine->store, page->slot))
+		losses->pages++;
+}
+
+/* A donor is gone. Whatever it alone held is lost: then the program cannot go on. */
+static void donor_lost(void *arg, const char *donor, const char *why)
+{
+	struct engine *engine = arg;
+	struct losses losses = {engine, 0};
+	char line[LOG_LINE_BYTES];
+
+	if (!engine->table)
+		return;
+	lock_acquire(&engine->map_lock);
+	for (unsigned i = 0; i < engine->regions.count; i++)
+		page_each(engine->table, engine->regions.list[i].start, engine->regions.list[i].end,
+			  count_lost, &losses);
+	lock_release(&engine->map_lock);
+	if (!losses.pages) {
+		log_warn("donor %s gone, no pages lost: %s", donor, why);
+		return;
+	}
+	snprintf(line, sizeof(line),
+		 "donor %s gone, %llu pages lost, ending this program (pid %d): %s", donor,
+		 (unsigned long long)losses.pages, (int)getpid(), why);
+	engine_die(engine, line);
+}
+
+static void wake_control(void *arg)
+{
+	engine_wake_control(arg);
+}
+
+/* ---- making ready ---- */
+
+static int open_store(struct engine *engine)
+{
+	struct store_events events = {.lost = donor_lost, .wake = wake_control, .arg = engine};
+	int err = store_open(&engine->config, &events, CONNECT_MS, &engine->store);
+
+	/* Each donor's line has been said. None now: it goes on trying, the program goes on
+	 * unpaged. */
+	return err == -EHOSTUNREACH && engine->store ? 0 : err;
+}
+
+static int open_books(struct engine *engine)
+{
+	struct region *list = own_reserve(ENGINE_MAX_REGIONS * sizeof(*list));
+	int err;
+
+	if (!list)
+		return -ENOMEM;
+	regions_init(&engine->regions, list, ENGINE_MAX_REGIONS);
+	err = page_table_open(&engine->table);
+	if (!err)
+		err = fifo_open(&engine->order);
+	return err;
+}
+
+static int open_uffd(struct engine *engine)
+{
+	int err = uffd_open(&engine->caps, true, &engine->uffd);
+
+	if (!err)
+		err = uffd_open(&engine->caps, false, &engine->trash_uffd);
+	if (err)
+		return err;
+	engine->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (engine->wake_fd < 0)
+		return -errno;
+	/* Twice what lingers: batches on their way out need places too. */
+	return stage_open(&engine->stage, 2 * engine->budget.staged, engine->uffd,
+			  engine->trash_uffd);
+}
+
+static int open_all(struct engine *engine)
+{
+	int err = stats_create(&engine->stats);
+
+	if (!err)
+		err = open_books(engine);
+	if (!err)
+		err = open_uffd(engine);
+	if (!err)
+		err = open_store(engine);
+	if (!err)
+		err = adopt_open(engine);
+	if (!err)
+		err = fault_start(engine);
+	if (!err)
+		err = take_start(engine);
+	return err;
+}
+
+static void make_ready(struct engine *engine)
+{
+	const char *why;
+	int err;
+
+	uffd_probe(&engine->caps);
+	why = uffd_why_not(&engine->caps);
+	if (why) {
+		log_warn("running without paging: %s", why);
+		atomic_store(&engine->phase, ENGINE_UNPAGED);
+		return;
+	}
+	err = open_all(engine);
+	if (err) {
+		log_warn("running without paging: cannot make ready: %s", strerror(-err));
+		atomic_store(&engine->phase, ENGINE_UNPAGED);
+		return;
+	}
+	atomic_store(&engine->stats->budget_bytes, engine->config.local_bytes);
+	atomic_store(&engine->phase, ENGINE_ACTIVE);
+}
+
+/* ---- the control thread ---- */
+
+static void put(_Atomic uint64_t *counter, uint64_t value)
+{
+	atomic_store_explicit(counter, value, memory_order_relaxed);
+}
+
+static void fill_stats(struct engine *engine)
+{
+	struct stats_page *stats = engine->stats;
+	const struct page_table *table = engine->table;
+
+	put(&stats->adopted_bytes, engine->regions.bytes);
+	put(&stats->resident_bytes, page_count(table, PAGE_RESIDENT) << PAGE_SHIFT);
+	put(&stats->staged_bytes, stage_level(&engine->stage) << PAGE_SHIFT);
+	put(&stats->remote_bytes,
+	    (page_count(table, PAGE_REMOTE) + page_count(table, PAGE_FETCHING)) << PAGE_SHIFT);
+	put(&stats->filled_bytes, page_count(table, PAGE_FILLED) << PAGE_SHIFT);
+	put(&stats->other_bytes, atomic_load(&engine->other_pages) << PAGE_SHIFT);
+	put(&stats->metadata_bytes, page_table_bytes(table) + fifo_bytes(engine->order));
+	put(&stats->forks, atomic_load(&engine->forks));
+	atomic_store(&stats->over_budget, atomic_load(&engine->over_budget));
+	store_stats(engine->store, stats);
+}
+
+static void say_once_if_full(struct engine *engine)
+{
+	if (!atomic_load(&engine->over_budget) || engine->said_full)
+		return;
+	engine->said_full = true;
+	log_warn("every donor is full: the program stays over its budget of %llu MiB",
+		 (unsigned long long)(engine->config.local_bytes >> 20));
+}
+
+static void active_turn(struct engine *engine, uint64_t size_pages)
+{
+	end_if_wanted(engine);
+	store_tick(engine->store);
+	if (engine_used(engine) >= engine->budget.adopt)
+		adopt_turn(engine, size_pages);
+	if (engine_used(engine) > engine->budget.high)
+		engine_wake_take(engine);
+	say_once_if_full(engine);
+	fill_stats(engine);
+}
+
+/* Grows, or might soon: look again in a moment. Calm: rarely. */
+static uint64_t pause_of(struct engine *engine, uint64_t used, uint64_t size_pages)
+{
+	bool active = atomic_load(&engine->phase) == ENGINE_ACTIVE;
+	uint64_t mark = active ? engine->budget.adopt : engine->budget.near;
+
+	if (used < mark)
+		return budget_pause(used, mark, IDLE_NS);
+	engine->calm = size_pages == engine->last_size && used <= engine->last_used + 64
+			       ? engine->calm + 1
+			       : 0;
+	engine->last_size = size_pages;
+	engine->last_used = used;
+	return engine->calm > CALM_TURNS ? IDLE_NS : BUSY_NS;
+}
+
+static void *control(void *arg)
+{
+	struct engine *engine = arg;
+	uint64_t size_pages = 0, used;
+	uint32_t seen;
+
+	prctl(PR_SET_NAME, "libpager");
+	for (;;) {
+		seen = atomic_load(&engine->control_word);
+		count_usage(engine, &size_pages);
+		used = engine_used(engine);
+		if (atomic_load(&engine->phase) == ENGINE_WATCHING && used >= engine->budget.near)
+			make_ready(engine);
+		if (atomic_load(&engine->phase) == ENGINE_ACTIVE)
+			active_turn(engine, size_pages);
+		if (atomic_load(&engine->phase) == ENGINE_UNPAGED)
+			return NULL;
+		futex_sleep(&engine->control_word, seen, pause_of(engine, used, size_pages));
+	}
+}
+
+int engine_start(const struct config *config, struct engine **out)
+{
+	struct engine *engine = own_alloc(sizeof(*engine));
+	int err;
+
+	if (!engine)
+		return -ENOMEM;
+	engine->config = *config;
+	engine->budget = budget_of(config->local_bytes);
+	engine->uffd = engine->trash_uffd = engine->wake_fd = -1;
+	err = thread_start(control, engine);
+	if (err) {
+		own_free(engine, sizeof(*engine));
+		return err;
+	}
+	*out = engine;
+	return 0;
+}
+
+void engine_forget(struct engine *engine UNUSED)
+{
+	thread_forget();
+	own_reset();
+}
+
+void engine_goodbye(struct engine *engine)
+{
+	if (engine->stats)
+		stats_remove(engine->stats);
+}

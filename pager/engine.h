@@ -1,0 +1,132 @@
+/*
+ * The engine of one process: what its threads share. docs/threads.md has the whole picture.
+ *
+ *   control    watches the size of the program, makes ready, adopts memory, talks to donors; the
+ * only one that may block, allocate or log fault      reads the userfaultfd, serves faults, takes
+ * note of changes of the map take-out   keeps the resident memory within the budget
+ *
+ * Who may touch what: `map_lock` guards the page table, the regions, the eviction order and the
+ * staging area's book. It is held while the userfaultfd is read and what was read is entered, and
+ * while pages are moved out: so whatever the program has done to its map is either not yet visible
+ * to UFFDIO_MOVE (which then fails with EAGAIN) or already in the books. It is never held across
+ * anything that waits.
+ */
+#ifndef PAGER_ENGINE_H
+#define PAGER_ENGINE_H
+
+#include "common/base/compiler.h"
+#include "common/base/lock.h"
+#include "pager/budget.h"
+#include "pager/config.h"
+#include "pager/fifo.h"
+#include "pager/page_table.h"
+#include "pager/regions.h"
+#include "pager/removed.h"
+#include "pager/stage.h"
+#include "pager/stats.h"
+#include "pager/store.h"
+#include "pager/uffd.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum engine_phase {
+	ENGINE_WATCHING, /* the program is small: nothing is open but one thread */
+	ENGINE_ACTIVE,
+	ENGINE_UNPAGED, /* it cannot be done here; said once */
+};
+
+struct fault_thread;
+struct take_thread;
+struct adopter;
+
+#define ENGINE_MAX_REGIONS 65536u
+
+struct engine {
+	struct config config;  /* constant after start */
+	struct uffd_caps caps; /* constant once active, as the next four */
+	struct budget budget;
+	int uffd, trash_uffd;
+	int wake_fd; /* eventfd: ends a sleep of the fault thread */
+	struct store *store;
+	struct stats_page *stats;
+
+	struct lock map_lock;
+	struct page_table *table;
+	struct regions regions;
+	struct fifo *order;
+	struct stage stage;
+	struct removed removed;
+
+	struct fault_thread *fault; /* owner: fault thread */
+	struct take_thread *take;   /* owner: take-out thread, but for what take.h says */
+	struct adopter *adopter;    /* owner: control thread */
+
+	_Atomic uint32_t phase; /* enum engine_phase; written by control */
+	_Atomic uint64_t
+		other_pages; /* resident anonymous memory not adopted; written by control */
+	_Atomic uint32_t
+		over_budget; /* donors are full: nobody waits for room; written by take-out */
+
+	_Atomic uint32_t take_asleep;  /* 1 while the take-out thread sleeps on take_word */
+	_Atomic uint32_t take_word;    /* futex: counts wake-ups */
+	_Atomic uint32_t control_word; /* futex: counts wake-ups */
+
+	/* fork: see recall.h */
+	_Atomic uint32_t recalls;     /* threads that want everything home */
+	_Atomic uint32_t recall_turn; /* counts recalls */
+	_Atomic uint32_t take_paused; /* the turn for which the take-out thread has stopped */
+	_Atomic uint32_t home_word;   /* futex: the turn for which everything was home */
+	_Atomic uint32_t forks;	      /* the program has forked so often: pages may be shared */
+
+	/* An end that a thread which may not log asks for; see engine_end(). */
+	_Atomic uint32_t end_wanted;
+	_Atomic uint64_t end_since_ns;
+	const char *_Atomic end_why; /* a literal */
+	_Atomic uint64_t end_address;
+
+	/* owner: control thread */
+	uint64_t last_used, last_size;
+	uint32_t calm; /* turns without growth */
+	bool said_full;
+};
+
+/*
+ * Starts watching this process: one thread, nothing else. Returns the engine in memory of its own,
+ * or a negative errno. The configuration is copied.
+ */
+int engine_start(const struct config *config, struct engine **out) MUST_CHECK;
+
+/* In the child of a fork: forgets the parent's engine, whose memory and threads are not here. */
+void engine_forget(struct engine *engine);
+
+/* The program ends in order: says goodbye to the donors, removes the statistics. Threads go on. */
+void engine_goodbye(struct engine *engine);
+
+/* Resident pages by the engine's own count and the last look at the rest. Any thread. */
+uint64_t engine_used(const struct engine *engine);
+
+/* Nudges. Any thread; two instructions when nobody sleeps. */
+void engine_wake_take(struct engine *engine);
+void engine_wake_fault(struct engine *engine);
+void engine_wake_control(struct engine *engine);
+
+/*
+ * For the fault and take-out threads: something cannot be served rightly, so the program must not
+ * go on. The control thread says why and ends it; if that takes too long the caller does so itself.
+ * `why` is a literal.
+ */
+void engine_end(struct engine *engine, const char *why, uint64_t address);
+
+/* Control thread: writes the line and ends the process with SIGBUS, as the kernel does when swap is
+ * lost. */
+void engine_die(struct engine *engine, const char *line) NORETURN;
+
+/* Gives a resident page its place in the eviction order. Under map_lock. */
+void engine_queue(struct engine *engine, struct page *page);
+
+/* Forgets what the engine holds of a page that the program has dropped. Under map_lock. */
+void engine_drop(struct engine *engine, struct page *page);
+
+#endif

@@ -1,0 +1,172 @@
+#include "pager/fault.h"
+
+#include "common/base/clock.h"
+#include "pager/own.h"
+#include "pager/thread.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <unistd.h>
+
+/*
+ * After work the thread looks again for so long before it sleeps: a sleeping thread costs the next
+ * fault 5 us more than one that looks (docs/performance.md). Longer does not pay: a program that
+ * faults less often than this does not mind.
+ */
+#define SPIN_NS 30000u
+/* A fault that must wait for room, or for the map to settle, is tried again this often. */
+#define RETRY_MS 1
+/* No fault waits longer than this for room: rather over the budget than stopped. */
+#define ROOM_NS 200000000u
+
+unsigned fault_read(struct fault_thread *fault)
+{
+	struct engine *engine = fault->engine;
+	struct uffd_event events[UFFD_READ_MAX];
+	uint32_t room = TODO_MAX - (fault->todo_head - fault->todo_tail);
+	uint64_t now;
+	int n;
+
+	if (room < UFFD_READ_MAX) /* serve first; what is not read waits in the kernel */
+		return 0;
+	lock_acquire(&engine->map_lock);
+	n = uffd_read(engine->uffd, events, UFFD_READ_MAX);
+	now = n > 0 ? clock_ns() : 0;
+	for (int i = 0; i < n; i++) {
+		if (events[i].kind != UFFD_FAULT) {
+			event_enter(fault, &events[i]);
+			continue;
+		}
+		fault->todo[fault->todo_head++ % TODO_MAX] = (struct todo){
+			.address = events[i].fault.address,
+			.since_ns = now,
+			.tid = events[i].fault.tid,
+			.write = events[i].fault.write,
+		};
+	}
+	lock_release(&engine->map_lock);
+	return n > 0 ? (unsigned)n : 0;
+}
+
+/* Room for one more page, or a reason not to insist on it. */
+static bool has_room(const struct engine *engine, const struct todo *todo)
+{
+	if (engine_used(engine) < engine->budget.hard)
+		return true;
+	if (atomic_load_explicit(&engine->over_budget, memory_order_relaxed) ||
+	    atomic_load_explicit(&engine->recalls, memory_order_relaxed))
+		return true;
+	return clock_ns() - todo->since_ns > ROOM_NS;
+}
+
+/* One pass over what waits; what must wait on stays in order. */
+static unsigned serve_all(struct fault_thread *fault)
+{
+	uint32_t end = fault->todo_head;
+	unsigned did = 0;
+
+	while (fault->todo_tail != end) {
+		struct todo todo = fault->todo[fault->todo_tail % TODO_MAX];
+
+		fault->todo_tail++;
+		if (has_room(fault->engine, &todo) && place_fault(fault, &todo) == SERVED)
+			did++;
+		else
+			fault->todo[fault->todo_head++ % TODO_MAX] = todo;
+	}
+	if (did && engine_used(fault->engine) > fault->engine->budget.high)
+		engine_wake_take(fault->engine);
+	return did;
+}
+
+/* Sleeps until the kernel, a donor or another thread of the engine has something. */
+static void rest(struct fault_thread *fault)
+{
+	struct engine *engine = fault->engine;
+	struct pollfd fds[2 + CONFIG_MAX_DONORS] = {
+		{.fd = engine->uffd, .events = POLLIN},
+		{.fd = engine->wake_fd, .events = POLLIN},
+	};
+	bool retry = fault->todo_head != fault->todo_tail || fault->busy_fetches ||
+		     atomic_load(&engine->recalls);
+	uint64_t ignored;
+	int n = 0;
+
+	if (fault->busy_fetches)
+		n = store_arm(engine->store, STORE_READS, fds + 2, CONFIG_MAX_DONORS);
+	if (n < 0)
+		return;
+	if (poll(fds, 2 + (nfds_t)n, retry ? RETRY_MS : -1) > 0 && (fds[1].revents & POLLIN))
+		(void)!read(engine->wake_fd, &ignored, sizeof(ignored));
+}
+
+static bool something_to_read(const struct engine *engine)
+{
+	struct pollfd fd = {.fd = engine->uffd, .events = POLLIN};
+
+	return poll(&fd, 1, 0) > 0;
+}
+
+/* The control thread was asked to end the process and does not get to it. */
+static void end_if_late(struct engine *engine)
+{
+	if (atomic_load_explicit(&engine->end_wanted, memory_order_relaxed) &&
+	    clock_ns() - atomic_load(&engine->end_since_ns) > 1000000000u)
+		engine_die(engine, "libpager: a page cannot be served; ending the program");
+}
+
+static unsigned turn(struct fault_thread *fault)
+{
+	unsigned did = 0;
+
+	if (something_to_read(fault->engine))
+		did += fault_read(fault);
+	if (atomic_load_explicit(&fault->engine->end_wanted, memory_order_relaxed)) {
+		end_if_late(fault->engine); /* nothing is served any more: no wrong byte gets out */
+		return 0;
+	}
+	if (fault->todo_head != fault->todo_tail)
+		did += serve_all(fault);
+	did += fetch_turn(fault);
+	if (atomic_load_explicit(&fault->engine->recalls, memory_order_relaxed))
+		recall_step(fault);
+	return did;
+}
+
+static void *run(void *arg)
+{
+	struct fault_thread *fault = arg;
+	uint64_t last = clock_ns();
+
+	for (;;) {
+		if (turn(fault)) {
+			last = clock_ns();
+			continue;
+		}
+		if (clock_ns() - last < SPIN_NS)
+			continue;
+		rest(fault);
+	}
+	return NULL;
+}
+
+int fault_start(struct engine *engine)
+{
+	struct fault_thread *fault = own_alloc(sizeof(*fault));
+	size_t landing = (size_t)FETCHES * FETCH_PAGES * PAGE_BYTES;
+
+	if (!fault)
+		return -ENOMEM;
+	fault->engine = engine;
+	fault->landing = own_reserve(landing);
+	fault->zeros = own_alloc(FETCH_PAGES * PAGE_BYTES);
+	fault->fill = own_alloc(PAGE_BYTES);
+	fault->extra = own_alloc(PAGE_BYTES);
+	if (!fault->landing || !fault->zeros || !fault->fill || !fault->extra)
+		return -ENOMEM;
+	if (store_register(engine->store, fault->landing, landing) ||
+	    store_register(engine->store, fault->extra, PAGE_BYTES))
+		return -ENOMEM;
+	engine->fault = fault;
+	return thread_start(run, fault);
+}

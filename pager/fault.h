@@ -1,0 +1,84 @@
+/*
+ * The fault thread: reads the userfaultfd, serves faults, enters changes of the map. Everything in
+ * here, place.c, fetch.c and events.c runs on that one thread and keeps the rules of the fault
+ * path: no allocation, no stdio, no lock but the map lock, no memory that can itself be out.
+ */
+#ifndef PAGER_FAULT_H
+#define PAGER_FAULT_H
+
+#include "pager/engine.h"
+#include "pager/stream.h"
+
+#define FETCHES 64u
+#define FETCH_PAGES STREAM_MAX_WINDOW
+#define TODO_MAX 256u
+#define FETCH_EXTRA UINT64_MAX /* cookie of the read into `extra` */
+
+/* A run of pages on its way from the store. */
+struct fetch {
+	uint64_t start;	   /* address of the first page */
+	uint64_t since_ns; /* when the fault was read; 0 if nobody waits */
+	uint32_t pages;
+	uint32_t ios, posted, done; /* of the requests below */
+	uint32_t placed; /* pages placed so far: placing may pause while the map changes */
+	int status;
+	bool busy, again; /* again: read once more after a wrong hash */
+	struct store_io io[FETCH_PAGES];
+};
+
+struct todo {
+	uint64_t address;
+	uint64_t since_ns;
+	uint32_t tid;
+	bool write;
+};
+
+struct fault_thread {
+	struct engine *engine;
+	struct streams reads, fresh;
+	struct todo todo[TODO_MAX]; /* ring: faults read, not served yet */
+	uint32_t todo_head, todo_tail;
+	uint32_t busy_fetches;
+	bool map_changed; /* a change was entered in this turn */
+	struct fetch fetches[FETCHES];
+	uint8_t *landing; /* FETCH_PAGES pages for each fetch */
+	uint8_t *zeros;	  /* FETCH_PAGES pages */
+	uint8_t *fill;	  /* one page */
+	uint8_t *extra;	  /* one page: a read outside of all fetches (recall_child) */
+	int extra_status;
+	bool extra_done;
+};
+
+int fault_start(struct engine *engine) MUST_CHECK;
+
+/* Reads what the kernel has to say: enters changes, keeps faults to be served. Returns how many. */
+unsigned fault_read(struct fault_thread *fault);
+
+/* Enters one change of the map. Under map_lock. A fork's child descriptor is closed. */
+void event_enter(struct fault_thread *fault, const struct uffd_event *event);
+
+/* What serving comes to. LATER: the same again in the next turn. */
+enum served { SERVED, LATER };
+
+/* Serves one fault, or begins to. */
+enum served place_fault(struct fault_thread *fault, const struct todo *todo);
+
+/* Puts resident copies of a page that is staged or filled back. Under map_lock. */
+enum served place_back(struct fault_thread *fault, struct page *page, uint64_t address);
+
+/* A page full of the word, until the next call. */
+const void *place_fill(struct fault_thread *fault, uint64_t word);
+
+/* Begins to fetch the run around a remote page. Under map_lock. */
+enum served fetch_begin(struct fault_thread *fault, uint64_t address, struct stream_advice advice,
+			uint64_t since_ns);
+/* Posts what waits, takes completions, places what arrived. Returns how much was done. */
+unsigned fetch_turn(struct fault_thread *fault);
+
+/* The same without placing: for a caller that waits for one fetch and holds the map lock. */
+unsigned fetch_wait_turn(struct fault_thread *fault);
+
+/* Part of recall.h: brings home what is out while a thread waits to fork. */
+void recall_step(struct fault_thread *fault);
+
+#endif

@@ -1,0 +1,291 @@
+/*
+ * Fetches: runs of remote pages on their way home. The happy path: fetch_begin() claims the pages
+ * and lists the reads, fetch_turn() posts them, takes completions, checks each page's hash and
+ * places the run with one UFFDIO_COPY. What can fail: the store (the donor is gone: the page is
+ * lost, the program must end), a wrong hash (read once more, then the program must end), the map
+ * changing meanwhile (the page is looked up again and, if it went elsewhere, left alone).
+ */
+#include "pager/fault.h"
+
+#include "common/base/clock.h"
+
+#include <errno.h>
+
+#define IO_BITS 8 /* of a cookie: which request of the fetch */
+#define DONE_BATCH 32u
+
+static uint8_t *landing_of(const struct fault_thread *fault, const struct fetch *fetch)
+{
+	size_t number = (size_t)(fetch - fault->fetches);
+
+	return fault->landing + number * FETCH_PAGES * PAGE_BYTES;
+}
+
+static struct fetch *find_free(struct fault_thread *fault)
+{
+	for (unsigned i = 0; i < FETCHES; i++)
+		if (!fault->fetches[i].busy)
+			return &fault->fetches[i];
+	return NULL;
+}
+
+static bool is_remote(struct engine *engine, uint64_t address)
+{
+	const struct page *page = page_find(engine->table, address);
+
+	return page && page->state == PAGE_REMOTE;
+}
+
+/* The run of remote pages around `address` within what is advised. */
+static void choose_run(struct engine *engine, uint64_t address, struct stream_advice advice,
+		       uint64_t *start, uint32_t *pages)
+{
+	uint64_t low = advice.first << PAGE_SHIFT;
+	uint64_t high = low + ((uint64_t)advice.count << PAGE_SHIFT);
+	uint64_t first = address, end = address + PAGE_BYTES;
+
+	while (end < high && is_remote(engine, end))
+		end += PAGE_BYTES;
+	while (first > low && is_remote(engine, first - PAGE_BYTES))
+		first -= PAGE_BYTES;
+	*start = first;
+	*pages = (uint32_t)((end - first) >> PAGE_SHIFT);
+}
+
+/* Lists the reads: consecutive slots make one. */
+static void list_reads(struct fault_thread *fault, struct fetch *fetch)
+{
+	struct engine *engine = fault->engine;
+	uint64_t number = (uint64_t)(fetch - fault->fetches);
+
+	fetch->ios = 0;
+	for (uint32_t i = 0; i < fetch->pages; i++) {
+		const struct page *page = page_find(engine->table, fetch->start + i * PAGE_BYTES);
+		struct store_io *last = fetch->ios ? &fetch->io[fetch->ios - 1] : NULL;
+
+		if (last && page->slot == last->slot + last->count &&
+		    page->slot >> STORE_SLAB_SHIFT == last->slot >> STORE_SLAB_SHIFT) {
+			last->count++;
+			continue;
+		}
+		fetch->io[fetch->ios] = (struct store_io){
+			.slot = page->slot,
+			.count = 1,
+			.buffer = landing_of(fault, fetch) + i * PAGE_BYTES,
+			.cookie = number << IO_BITS | fetch->ios,
+		};
+		fetch->ios++;
+	}
+}
+
+enum served fetch_begin(struct fault_thread *fault, uint64_t address, struct stream_advice advice,
+			uint64_t since_ns)
+{
+	struct engine *engine = fault->engine;
+	struct fetch *fetch = find_free(fault);
+
+	if (!fetch)
+		return LATER;
+	choose_run(engine, address, advice, &fetch->start, &fetch->pages);
+	fetch->since_ns = since_ns;
+	fetch->posted = fetch->done = fetch->placed = 0;
+	fetch->status = 0;
+	fetch->again = false;
+	fetch->busy = true;
+	fault->busy_fetches++;
+	list_reads(fault, fetch);
+	for (uint32_t i = 0; i < fetch->pages; i++) {
+		struct page *page = page_find(engine->table, fetch->start + i * PAGE_BYTES);
+
+		page_set(engine->table, page, PAGE_FETCHING);
+		page->where = (uint32_t)(fetch - fault->fetches) & 0x3ffffff;
+		page->ahead = fetch->start + i * PAGE_BYTES != address;
+	}
+	return SERVED;
+}
+
+/* Still ours at this address, or has the map changed under it? */
+static struct page *still_ours(struct fault_thread *fault, const struct fetch *fetch, uint32_t i)
+{
+	struct page *page = page_find(fault->engine->table, fetch->start + i * PAGE_BYTES);
+
+	if (!page || page->state != PAGE_FETCHING ||
+	    page->where != (uint32_t)(fetch - fault->fetches))
+		return NULL;
+	return page;
+}
+
+static void finish(struct fault_thread *fault, struct fetch *fetch)
+{
+	struct stats_page *stats = fault->engine->stats;
+
+	if (fetch->since_ns)
+		hist_add(&stats->major_ns, clock_ns() - fetch->since_ns);
+	fetch->busy = false;
+	fault->busy_fetches--;
+}
+
+/* Checks what arrived against what was sent. */
+static bool all_right(struct fault_thread *fault, struct fetch *fetch)
+{
+	struct engine *engine = fault->engine;
+	const uint8_t *landing = landing_of(fault, fetch);
+
+	for (uint32_t i = 0; i < fetch->pages; i++) {
+		const struct page *page = still_ours(fault, fetch, i);
+
+		if (!page ||
+		    hash128_equal(page->hash, hash128_of(landing + i * PAGE_BYTES, PAGE_BYTES)))
+			continue;
+		atomic_fetch_add(&engine->stats->corrupt, 1);
+		if (fetch->again) {
+			engine_end(engine, "a donor returned wrong bytes twice for the page at",
+				   fetch->start + i * PAGE_BYTES);
+			return false;
+		}
+		fetch->again = true;
+		fetch->posted = fetch->done = 0;
+		return false;
+	}
+	return true;
+}
+
+/* How many pages from `i` on are still ours, or (the other way round) are not. */
+static uint32_t run_length(struct fault_thread *fault, const struct fetch *fetch, uint32_t i,
+			   bool ours)
+{
+	uint32_t n = 0;
+
+	while (i + n < fetch->pages && !!still_ours(fault, fetch, i + n) == ours)
+		n++;
+	return n;
+}
+
+static void now_resident(struct fault_thread *fault, struct fetch *fetch, uint32_t i, uint32_t n)
+{
+	struct engine *engine = fault->engine;
+
+	lock_acquire(&engine->map_lock);
+	for (; n--; i++) {
+		struct page *page = still_ours(fault, fetch, i);
+
+		page->where = 0;
+		page_set(engine->table, page, PAGE_RESIDENT);
+		engine_queue(engine, page);
+	}
+	lock_release(&engine->map_lock);
+}
+
+/*
+ * Places what is left of the fetch. Only this thread changes pages that are FETCHING, so between
+ * looking and copying nothing changes but the kernel's map, and then it says EAGAIN.
+ */
+static enum served place(struct fault_thread *fault, struct fetch *fetch)
+{
+	struct engine *engine = fault->engine;
+	const uint8_t *landing = landing_of(fault, fetch);
+
+	while (fetch->placed < fetch->pages) {
+		uint32_t i = fetch->placed;
+		uint32_t n = run_length(fault, fetch, i, true);
+		uint64_t start = fetch->start + i * PAGE_BYTES;
+		uint64_t copied;
+		int err;
+
+		if (!n) {
+			fetch->placed += run_length(fault, fetch, i, false);
+			continue;
+		}
+		err = uffd_copy(engine->uffd, start, landing + i * PAGE_BYTES, n * PAGE_BYTES,
+				&copied);
+		n = (uint32_t)(copied >> PAGE_SHIFT);
+		if (err == -EEXIST) { /* cannot be: what was out is in; do not hide it */
+			engine_end(engine, "a page that was out was found in memory at",
+				   start + copied);
+			return LATER;
+		}
+		now_resident(fault, fetch, i, n);
+		fetch->placed += n;
+		if (err) /* EAGAIN: the change is read in the next turn; so is the unmapping behind
+			    ENOENT */
+			return LATER;
+	}
+	return SERVED;
+}
+
+static unsigned take_completions(struct fault_thread *fault)
+{
+	struct engine *engine = fault->engine;
+	struct store_done done[DONE_BATCH];
+	unsigned n = store_poll(engine->store, STORE_READS, done, DONE_BATCH);
+
+	for (unsigned i = 0; i < n; i++) {
+		struct fetch *fetch;
+
+		if (done[i].cookie == FETCH_EXTRA) {
+			fault->extra_status = done[i].status;
+			fault->extra_done = true;
+			continue;
+		}
+		fetch = &fault->fetches[done[i].cookie >> IO_BITS];
+		fetch->done++;
+		if (done[i].status)
+			fetch->status = done[i].status;
+	}
+	return n;
+}
+
+static unsigned post(struct fault_thread *fault, struct fetch *fetch)
+{
+	unsigned n = store_post(fault->engine->store, STORE_READS, &fetch->io[fetch->posted],
+				fetch->ios - fetch->posted);
+
+	fetch->posted += n;
+	return n;
+}
+
+static unsigned advance(struct fault_thread *fault, struct fetch *fetch)
+{
+	unsigned did = 0;
+
+	if (fetch->posted < fetch->ios)
+		did += post(fault, fetch);
+	if (fetch->done < fetch->ios)
+		return did;
+	if (fetch->status) {
+		engine_end(fault->engine, "a donor is gone that held the page at", fetch->start);
+		return did;
+	}
+	if (!fetch->placed && !all_right(fault, fetch))
+		return did + 1;
+	if (place(fault, fetch) == LATER)
+		return did;
+	finish(fault, fetch);
+	return did + 1;
+}
+
+unsigned fetch_turn(struct fault_thread *fault)
+{
+	unsigned did = 0;
+
+	if (!fault->busy_fetches)
+		return 0;
+	for (unsigned i = 0; i < FETCHES; i++)
+		if (fault->fetches[i].busy && fault->fetches[i].posted < fault->fetches[i].ios)
+			did += post(fault, &fault->fetches[i]);
+	did += take_completions(fault);
+	for (unsigned i = 0; i < FETCHES; i++)
+		if (fault->fetches[i].busy)
+			did += advance(fault, &fault->fetches[i]);
+	return did;
+}
+
+unsigned fetch_wait_turn(struct fault_thread *fault)
+{
+	unsigned did = 0;
+
+	for (unsigned i = 0; i < FETCHES; i++)
+		if (fault->fetches[i].busy && fault->fetches[i].posted < fault->fetches[i].ios)
+			did += post(fault, &fault->fetches[i]);
+	return did + take_completions(fault);
+}

@@ -1,0 +1,40 @@
+/*
+ * The process's own map, read from /proc/self/maps (proc_pid_maps(5)) without malloc or stdio, and
+ * the question which mappings the engine may adopt.
+ */
+#ifndef PAGER_MAPS_H
+#define PAGER_MAPS_H
+
+#include "common/base/compiler.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct maps_entry {
+	uint64_t start, end;
+	bool read, write, exec, shared;
+	uint64_t inode;
+	const char *name; /* "" if it has none; not terminated: see name_len */
+	size_t name_len;
+};
+
+/* Reads one line (without its newline). False if it is not one. Pure. */
+bool maps_parse_line(const char *line, size_t len, struct maps_entry *out) MUST_CHECK;
+
+/*
+ * Private, anonymous, readable and writable, not executable (UFFDIO_MOVE wants equal protections),
+ * not the main stack, not made by the kernel. Pure.
+ */
+bool maps_is_adoptable(const struct maps_entry *entry);
+
+#define MAPS_BUFFER_BYTES (64u * 1024)
+
+/* Calls fn for each mapping. `buffer` has MAPS_BUFFER_BYTES. 0 or a negative errno. */
+typedef void maps_fn(void *arg, const struct maps_entry *entry);
+int maps_each(char *buffer, maps_fn *fn, void *arg) MUST_CHECK;
+
+/* Pages of the process: all address space, and resident private anonymous ones (statm). */
+int maps_usage(uint64_t *size_pages, uint64_t *anon_pages) MUST_CHECK;
+
+#endif

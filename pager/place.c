@@ -1,0 +1,238 @@
+/*
+ * Serving one fault: looks up where the page's content is and puts it back, or begins to.
+ *
+ * All of it runs under the map lock, because the take-out thread might otherwise take a page out
+ * between our look at its state and the ioctl: a zero page would then lie over content that is out.
+ */
+#include "pager/fault.h"
+
+#include "common/base/clock.h"
+
+#include <errno.h>
+#include <string.h>
+
+static void count(_Atomic uint64_t *counter)
+{
+	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
+			      memory_order_relaxed);
+}
+
+static void now_resident(struct engine *engine, struct page *page)
+{
+	page->where = 0;
+	page_set(engine->table, page, PAGE_RESIDENT);
+	engine_queue(engine, page);
+}
+
+/* Pages from `address` on that were never met, within one region; the first one counts unseen. */
+static uint32_t fresh_run(struct engine *engine, uint64_t address, uint32_t max)
+{
+	uint32_t n = 1;
+
+	for (; n < max; n++) {
+		uint64_t next = address + n * PAGE_BYTES;
+		const struct page *page = page_find(engine->table, next);
+
+		if ((page && page->state != PAGE_NONE) || !regions_contain(&engine->regions, next))
+			break;
+	}
+	return n;
+}
+
+/* The kernel reports faults only where we have registered: the mapping grew behind our back. */
+static void know_region(struct engine *engine, uint64_t address)
+{
+	if (!regions_contain(&engine->regions, address) &&
+	    regions_add(&engine->regions, address, address + PAGE_BYTES))
+		engine_end(engine, "the program has too many mappings", address);
+}
+
+static void track(struct engine *engine, uint64_t address, uint64_t bytes)
+{
+	for (uint64_t at = address; at < address + bytes; at += PAGE_BYTES) {
+		struct page *page = page_get(engine->table, at);
+
+		if (!page)
+			engine_end(engine, "the page table is full", at);
+		else if (page->state == PAGE_NONE)
+			now_resident(engine, page);
+	}
+}
+
+static enum served place_fresh(struct fault_thread *fault, const struct todo *todo)
+{
+	struct engine *engine = fault->engine;
+	struct stream_advice advice =
+		stream_advise(&fault->fresh, todo->tid, todo->address >> PAGE_SHIFT);
+	uint32_t want = advice.first == todo->address >> PAGE_SHIFT ? advice.count : 1;
+	uint64_t done;
+	uint32_t n;
+	int err;
+
+	if (engine_used(engine) + want > engine->budget.high)
+		want = 1;
+	n = fresh_run(engine, todo->address, want);
+	err = uffd_copy(engine->uffd, todo->address, fault->zeros, n * PAGE_BYTES, &done);
+	if (err == -EEXIST && !done) {
+		uffd_wake(engine->uffd, todo->address, PAGE_BYTES);
+		done = PAGE_BYTES;
+	}
+	if (err == -EAGAIN && !done)
+		return LATER;
+	if (done)
+		know_region(engine, todo->address);
+	track(engine, todo->address, done);
+	if (!done) /* unmapped meanwhile: the thread faults again and gets what it would have got */
+		uffd_wake(engine->uffd, todo->address, PAGE_BYTES);
+	count(&engine->stats->fresh);
+	hist_add(&engine->stats->fresh_ns, clock_ns() - todo->since_ns);
+	return SERVED;
+}
+
+/*
+ * A fault on a page that should be there. Mostly two threads wanted it and it has come meanwhile.
+ * If it is truly missing, the kernel has dropped it (MADV_FREE) and zeros are right.
+ */
+static enum served place_again(struct fault_thread *fault, const struct todo *todo)
+{
+	struct engine *engine = fault->engine;
+	uint64_t done;
+	int err = uffd_zero(engine->uffd, todo->address, PAGE_BYTES, &done);
+
+	if (err == -EAGAIN)
+		return LATER;
+	if (err)
+		uffd_wake(engine->uffd, todo->address, PAGE_BYTES);
+	count(&engine->stats->stale);
+	return SERVED;
+}
+
+static enum served copy_back(struct engine *engine, struct page *page, uint64_t address,
+			     const void *from)
+{
+	uint64_t done;
+	int err = uffd_copy(engine->uffd, address, from, PAGE_BYTES, &done);
+
+	if (err == -EEXIST)
+		engine_end(engine, "a page that was out was found in memory at", address);
+	if (err)
+		return LATER;
+	now_resident(engine, page);
+	return SERVED;
+}
+
+static enum served staged_back(struct fault_thread *fault, struct page *page, uint64_t address)
+{
+	struct engine *engine = fault->engine;
+	struct stage *stage = &engine->stage;
+	uint32_t place = page->where;
+	uint64_t from = stage_address(stage, place);
+	enum served served;
+	uint64_t done;
+	int err = -EINVAL;
+
+	if (stage->phases[place] != STAGE_BUSY)
+		err = uffd_move(engine->uffd, address, from, PAGE_BYTES, false, &done);
+	if (err == -EAGAIN)
+		return LATER;
+	if (!err) {
+		now_resident(engine, page);
+		served = SERVED;
+	} else { /* being read, or the mapping is protected by now: a copy does */
+		served = copy_back(engine, page, address, (const void *)(uintptr_t)from);
+	}
+	if (served == SERVED && stage->phases[place] != STAGE_BUSY)
+		stage->phases[place] = STAGE_DEAD;
+	else if (served == SERVED)
+		stage->ids[place] = PAGE_NO_ID; /* the take-out thread lets go of it */
+	return served;
+}
+
+const void *place_fill(struct fault_thread *fault, uint64_t word)
+{
+	uint64_t *words = (uint64_t *)(void *)fault->fill;
+
+	if (!word)
+		return fault->zeros;
+	for (unsigned i = 0; i < PAGE_BYTES / sizeof(words[0]); i++)
+		words[i] = word;
+	return words;
+}
+
+enum served place_back(struct fault_thread *fault, struct page *page, uint64_t address)
+{
+	if (page->state == PAGE_STAGED)
+		return staged_back(fault, page, address);
+	return copy_back(fault->engine, page, address, place_fill(fault, page->hash.low));
+}
+
+static enum served back_and_count(struct fault_thread *fault, struct page *page,
+				  const struct todo *todo)
+{
+	struct stats_page *stats = fault->engine->stats;
+	_Atomic uint64_t *counter = page->state == PAGE_STAGED ? &stats->minor : &stats->refilled;
+	enum served served = place_back(fault, page, todo->address);
+
+	if (served == SERVED) {
+		count(counter);
+		hist_add(&stats->minor_ns, clock_ns() - todo->since_ns);
+	}
+	return served;
+}
+
+static enum served fetch(struct fault_thread *fault, const struct todo *todo)
+{
+	struct stream_advice advice =
+		stream_advise(&fault->reads, todo->tid, todo->address >> PAGE_SHIFT);
+	enum served served = fetch_begin(fault, todo->address, advice, todo->since_ns);
+
+	if (served == SERVED)
+		count(&fault->engine->stats->major);
+	return served;
+}
+
+/* Wanted while on its way: it was worth fetching ahead. */
+static enum served already_coming(struct fault_thread *fault, struct page *page)
+{
+	if (page->ahead)
+		count(&fault->engine->stats->ahead_used);
+	page->ahead = 0;
+	return SERVED;
+}
+
+static enum served serve(struct fault_thread *fault, const struct todo *todo)
+{
+	struct engine *engine = fault->engine;
+	struct page *page = page_find(engine->table, todo->address);
+
+	if (stage_contains(&engine->stage, todo->address)) {
+		engine_end(engine, "the engine touched a page that it had moved, at",
+			   todo->address);
+		return SERVED;
+	}
+	if (!page || page->state == PAGE_NONE)
+		return place_fresh(fault, todo);
+	switch ((enum page_state)page->state) {
+	case PAGE_RESIDENT:
+		return place_again(fault, todo);
+	case PAGE_STAGED:
+	case PAGE_FILLED:
+		return back_and_count(fault, page, todo);
+	case PAGE_REMOTE:
+		return fetch(fault, todo);
+	case PAGE_FETCHING:
+		return already_coming(fault, page);
+	default:
+		return SERVED;
+	}
+}
+
+enum served place_fault(struct fault_thread *fault, const struct todo *todo)
+{
+	enum served served;
+
+	lock_acquire(&fault->engine->map_lock);
+	served = serve(fault, todo);
+	lock_release(&fault->engine->map_lock);
+	return served;
+}

@@ -1,0 +1,243 @@
+#include "pager/recall.h"
+
+#include "common/base/clock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* What must stay free on the host beyond what comes home. A guess. */
+#define SPARE_BYTES (64ull << 20)
+#define WAIT_NS 100000000u
+
+static uint64_t out_pages(const struct engine *engine)
+{
+	return page_count(engine->table, PAGE_REMOTE) + page_count(engine->table, PAGE_FETCHING) +
+	       page_count(engine->table, PAGE_FILLED);
+}
+
+/* MemAvailable of /proc/meminfo in bytes; the most there can be if it cannot be read. */
+static uint64_t available_bytes(void)
+{
+	char text[512];
+	const char *at;
+	ssize_t got;
+	int fd = open("/proc/meminfo", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return UINT64_MAX;
+	got = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	text[got > 0 ? got : 0] = '\0';
+	at = strstr(text, "MemAvailable:");
+	return at ? strtoull(at + strlen("MemAvailable:"), NULL, 10) * 1024 : UINT64_MAX;
+}
+
+int recall_fits(struct engine *engine)
+{
+	uint64_t bytes = out_pages(engine) << PAGE_SHIFT;
+
+	if (atomic_load(&engine->phase) != ENGINE_ACTIVE || !bytes)
+		return 0;
+	return available_bytes() > bytes + SPARE_BYTES ? 0 : -ENOMEM;
+}
+
+/* Lets the child have, or not have, what is adopted, where forks are not reported. */
+static void guard_all(struct engine *engine, int advice)
+{
+	if (atomic_load(&engine->phase) != ENGINE_ACTIVE || engine->caps.fork_events)
+		return;
+	for (unsigned i = 0;; i++) {
+		struct region region = {0, 0};
+
+		lock_acquire(&engine->map_lock);
+		if (i < engine->regions.count)
+			region = engine->regions.list[i];
+		lock_release(&engine->map_lock);
+		if (!region.end)
+			return;
+		(void)madvise((void *)(uintptr_t)region.start, region.end - region.start, advice);
+	}
+}
+
+void recall_guard(struct engine *engine, uint64_t start, uint64_t end)
+{
+	if (!engine->caps.fork_events)
+		(void)madvise((void *)(uintptr_t)start, end - start, MADV_DONTFORK);
+}
+
+static bool is_home(struct engine *engine, uint32_t turn)
+{
+	if (atomic_load(&engine->phase) != ENGINE_ACTIVE)
+		return true; /* nothing was ever taken out, and will not be while recalls counts */
+	return (int32_t)(atomic_load(&engine->home_word) - turn) >= 0;
+}
+
+void recall_begin(struct engine *engine)
+{
+	uint32_t turn, seen;
+
+	atomic_fetch_add(&engine->recalls, 1);
+	turn = atomic_fetch_add(&engine->recall_turn, 1) + 1;
+	for (;;) {
+		seen = atomic_load(&engine->home_word);
+		if (is_home(engine, turn))
+			break;
+		engine_wake_take(engine);
+		engine_wake_fault(engine);
+		futex_sleep(&engine->home_word, seen, WAIT_NS);
+	}
+	guard_all(engine, MADV_DOFORK);
+}
+
+void recall_end(struct engine *engine)
+{
+	guard_all(engine, MADV_DONTFORK);
+	atomic_fetch_sub(&engine->recalls, 1);
+	engine_wake_take(engine);
+}
+
+/* ---- fault thread ---- */
+
+struct home {
+	struct fault_thread *fault;
+	bool stop;     /* no more can be begun in this turn */
+	uint64_t left; /* pages that are out */
+};
+
+/* Zeros may stay nowhere: that is where the child's kernel will find them too. */
+static bool must_come(const struct page *page)
+{
+	return page->state == PAGE_REMOTE || page->state == PAGE_FETCHING ||
+	       page->state == PAGE_STAGED || (page->state == PAGE_FILLED && page->hash.low);
+}
+
+static void bring(void *arg, struct page *page, uint64_t address)
+{
+	struct home *home = arg;
+	struct stream_advice advice = {address >> PAGE_SHIFT, STREAM_MAX_WINDOW};
+	enum served served = SERVED;
+
+	if (!must_come(page))
+		return;
+	home->left++;
+	if (home->stop || page->state == PAGE_FETCHING)
+		return;
+	if (page->state == PAGE_REMOTE)
+		served = fetch_begin(home->fault, address, advice, 0);
+	else
+		served = place_back(home->fault, page, address);
+	home->stop = served == LATER;
+}
+
+static uint64_t bring_home(struct fault_thread *fault)
+{
+	struct engine *engine = fault->engine;
+	struct home home = {fault, false, 0};
+
+	lock_acquire(&engine->map_lock);
+	for (unsigned i = 0; i < engine->regions.count; i++)
+		page_each(engine->table, engine->regions.list[i].start, engine->regions.list[i].end,
+			  bring, &home);
+	lock_release(&engine->map_lock);
+	return home.left;
+}
+
+void recall_step(struct fault_thread *fault)
+{
+	struct engine *engine = fault->engine;
+	uint32_t turn = atomic_load(&engine->recall_turn);
+
+	/* Only a stop that answers this very turn counts: an older one may be over any moment. */
+	if (atomic_load(&engine->take_paused) != turn || atomic_load(&engine->home_word) == turn)
+		return;
+	if (bring_home(fault))
+		return;
+	atomic_store(&engine->home_word, turn);
+	futex_wake_all(&engine->home_word);
+}
+
+struct inheritance {
+	struct fault_thread *fault;
+	int child;
+	bool failed;
+};
+
+static void give(struct inheritance *to, uint64_t address, const void *from)
+{
+	uint64_t done;
+	int err;
+
+	/* The child may be changing its map; it blocks for nobody, so this ends. */
+	for (unsigned tries = 0; tries < 100000; tries++) {
+		err = uffd_copy(to->child, address, from, PAGE_BYTES, &done);
+		if (err != -EAGAIN)
+			break;
+	}
+	/* ENOENT, ESRCH: the child has dropped it, or ended. EEXIST cannot be. */
+	if (err == -EAGAIN || err == -ENOMEM)
+		to->failed = true;
+}
+
+/* Reads one page for the child; completions of other fetches are only noted meanwhile. */
+static const void *read_one(struct inheritance *to, const struct page *page)
+{
+	struct fault_thread *fault = to->fault;
+	struct engine *engine = fault->engine;
+	struct store_io io = {
+		.slot = page->slot, .count = 1, .buffer = fault->extra, .cookie = FETCH_EXTRA};
+
+	fault->extra_done = false;
+	fault->extra_status = 0;
+	while (store_post(engine->store, STORE_READS, &io, 1) == 0)
+		fetch_wait_turn(fault);
+	while (!fault->extra_done)
+		fetch_wait_turn(fault);
+	if (fault->extra_status || !hash128_equal(hash128_of(fault->extra, PAGE_BYTES), page->hash))
+		return NULL;
+	return fault->extra;
+}
+
+static void inherit(void *arg, struct page *page, uint64_t address)
+{
+	struct inheritance *to = arg;
+	const void *from = NULL;
+
+	switch ((enum page_state)page->state) {
+	case PAGE_STAGED:
+		from = (const void *)(uintptr_t)stage_address(&to->fault->engine->stage,
+							      page->where);
+		break;
+	case PAGE_FILLED:
+		from = place_fill(to->fault, page->hash.low);
+		break;
+	case PAGE_REMOTE:
+	case PAGE_FETCHING:
+		from = read_one(to, page);
+		break;
+	default:
+		return;
+	}
+	if (from)
+		give(to, address, from);
+	else
+		to->failed = true;
+}
+
+void recall_child(struct fault_thread *fault, int child)
+{
+	struct engine *engine = fault->engine;
+	struct inheritance to = {fault, child, false};
+
+	atomic_fetch_add(&engine->forks, 1);
+	for (unsigned i = 0; i < engine->regions.count; i++)
+		page_each(engine->table, engine->regions.list[i].start, engine->regions.list[i].end,
+			  inherit, &to);
+	if (to.failed)
+		engine_end(engine, "a child process could not be given its memory", 0);
+	else
+		close(child); /* what is missing now was never touched: zeros, by the kernel */
+}

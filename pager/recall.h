@@ -1,0 +1,39 @@
+/*
+ * fork. The child's memory must be what the parent's was, and the child cannot be served by the
+ * parent's engine for long. So before a fork everything comes home and nothing is taken out until
+ * it is done; the child then begins with an engine of its own.
+ *
+ *   forking thread                fault thread              take-out thread
+ *   recall_begin()  ── recalls ─▶ fetches all there is      stops
+ *        waits      ◀─ home_word ─ nothing is out
+ *   fork()          ── event ───▶ closes the child's descriptor
+ *   recall_end()    ── recalls ─▶                           goes on
+ *
+ * A fork that does not pass through fork(3) (clone(2) by hand, _Fork) is seen by the fault thread
+ * where the kernel reports forks to us: it fills the child's memory through the child's descriptor
+ * before that is closed (recall_child). Where the kernel does not (no CAP_SYS_PTRACE), adopted
+ * memory is kept MADV_DONTFORK outside recall_begin/recall_end: such a child faults instead of
+ * reading zeros.
+ */
+#ifndef PAGER_RECALL_H
+#define PAGER_RECALL_H
+
+#include "pager/fault.h"
+
+/*
+ * Brings everything home and holds it there until recall_end(). Called by a thread of the program;
+ * waits for as long as that takes.
+ */
+void recall_begin(struct engine *engine);
+void recall_end(struct engine *engine);
+
+/* -ENOMEM if this host has not the memory for everything to come home. */
+int recall_fits(struct engine *engine) MUST_CHECK;
+
+/* Fault thread, under map_lock: a child was made; fills in what is out, closes its descriptor. */
+void recall_child(struct fault_thread *fault, int child);
+
+/* Where forks are not reported: protects a newly adopted range against them. Control thread. */
+void recall_guard(struct engine *engine, uint64_t start, uint64_t end);
+
+#endif

@@ -1,0 +1,76 @@
+/*
+ * The staging area: pages that were taken out of the program and are still here, a ring in the
+ * order in which they left. A page enters by UFFDIO_MOVE at the head, is looked at and written to
+ * the store, lingers (that is its second chance: an access moves it back), and is dropped at the
+ * tail.
+ *
+ *         tail                                                  head
+ *          │  KEPT  DEAD  KEPT  KEPT  WRITING  WRITING  BUSY  BUSY │
+ *
+ *   BUSY     the take-out thread reads it: copy it, do not move it
+ *   WRITING  its content is in a buffer on the way to the store; the page may be moved back
+ *   KEPT     its content is in the store, or one repeated word: it may be dropped
+ *   DEAD     no page of the program refers to it any more
+ *
+ * The area is registered with the program's own userfaultfd, so that UFFDIO_MOVE into it fails with
+ * EAGAIN while a change of the map waits to be read: nothing can be taken out of a mapping that the
+ * program has just replaced. That descriptor would also report MADV_DONTNEED here to ourselves;
+ * therefore pages are dropped by moving them on into a second area, of a second descriptor without
+ * events, and dropping them there. Costs 0.1 us a page (docs/uffd.md).
+ *
+ * Guarded by the engine's map lock, but for stage_drop(), which the take-out thread calls without.
+ */
+#ifndef PAGER_STAGE_H
+#define PAGER_STAGE_H
+
+#include "common/base/compiler.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum stage_phase { STAGE_DEAD, STAGE_BUSY, STAGE_WRITING, STAGE_KEPT };
+
+#define STAGE_DROP_PAGES 512u /* at once; the size of the second area */
+
+struct stage {
+	uint64_t base;	/* of `pages` pages */
+	uint64_t trash; /* of STAGE_DROP_PAGES pages */
+	uint32_t pages;
+	uint64_t head, tail;  /* count up; place = number modulo pages */
+	uint32_t *ids;	      /* page numbers, by place */
+	uint8_t *phases;      /* enum stage_phase, by place */
+	int uffd, trash_uffd; /* owned by the engine */
+};
+
+int stage_open(struct stage *stage, uint32_t pages, int uffd, int trash_uffd) MUST_CHECK;
+void stage_close(struct stage *stage);
+
+static inline uint64_t stage_address(const struct stage *stage, uint32_t place)
+{
+	return stage->base + ((uint64_t)place << PAGE_SHIFT);
+}
+
+static inline uint32_t stage_place(const struct stage *stage, uint64_t number)
+{
+	return (uint32_t)(number % stage->pages);
+}
+
+/* Places in use, from the oldest to the newest. */
+static inline uint64_t stage_level(const struct stage *stage)
+{
+	return stage->head - stage->tail;
+}
+
+/* How many places, up to n, can be filled from the head on without a break in their addresses. */
+uint32_t stage_room(const struct stage *stage, uint32_t n);
+
+/* Whether an address belongs to the area. */
+bool stage_contains(const struct stage *stage, uint64_t address);
+
+/*
+ * Frees `count` places from `tail` on, which are all DEAD: their memory is dropped. Does not take
+ * the lock; the places are free for the head once the caller has advanced tail.
+ */
+void stage_drop(struct stage *stage, uint64_t tail, uint32_t count);
+
+#endif
