@@ -1,6 +1,7 @@
 #include "common/base/loop.h"
 
 #include "common/base/clock.h"
+#include "common/base/fault_point.h"
 
 #include <errno.h>
 #include <liburing.h>
@@ -163,7 +164,7 @@ static void draw_changes(struct loop *loop)
 static struct loop_watch *watch_new(struct loop *loop, int fd, uint32_t events, loop_ready_fn *fn,
 				    void *arg)
 {
-	struct loop_watch *watch = calloc(1, sizeof(*watch));
+	struct loop_watch *watch = FAULT_POINT() ? NULL : calloc(1, sizeof(*watch));
 
 	if (!watch)
 		return NULL;
@@ -280,7 +281,7 @@ int loop_timer_start(struct loop *loop, uint32_t period_ms, loop_timer_fn *fn, v
 
 	if (period_ms == 0)
 		return -EINVAL;
-	timer = calloc(1, sizeof(*timer));
+	timer = FAULT_POINT() ? NULL : calloc(1, sizeof(*timer));
 	if (!timer)
 		return -ENOMEM;
 	timer->loop = loop;
@@ -502,7 +503,7 @@ static int ring_open(struct io_uring *ring)
 {
 	int err;
 
-	err = io_uring_queue_init(RING_ENTRIES, ring, 0);
+	err = FAULT_POINT() ? -ENOMEM : io_uring_queue_init(RING_ENTRIES, ring, 0);
 	if (err)
 		return err;
 	if ((ring->features & RING_FEATURES) != RING_FEATURES) {
@@ -510,7 +511,7 @@ static int ring_open(struct io_uring *ring)
 		goto err_ring;
 	}
 	/* A child that touched the shared queues would answer for its parent. */
-	err = io_uring_ring_dontfork(ring);
+	err = FAULT_POINT() ? -ENOMEM : io_uring_ring_dontfork(ring);
 	if (err)
 		goto err_ring;
 	return 0;
@@ -522,6 +523,8 @@ err_ring:
 
 static int wake_open(struct loop *loop)
 {
+	if (FAULT_POINT())
+		return -EMFILE;
 	loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (loop->wake_fd < 0)
 		return -errno;
@@ -534,7 +537,7 @@ static int wake_open(struct loop *loop)
 
 int loop_open(struct loop **out)
 {
-	struct loop *loop = calloc(1, sizeof(*loop));
+	struct loop *loop = FAULT_POINT() ? NULL : calloc(1, sizeof(*loop));
 	int err;
 
 	if (!loop)
