@@ -1,0 +1,456 @@
+#include "donor/session.h"
+
+#include "common/base/clock.h"
+#include "common/base/fault_point.h"
+#include "common/base/loop.h"
+#include "donor/donor.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* A client that means well says HELLO at once. */
+#define GREETING_NS (5ull * 1000000000)
+/* How long a client may take to read why it was refused. */
+#define LEAVING_NS 1000000000ull
+/* Refused clients that may be reading at the same time; a flood of them costs no more. */
+#define LEAVING_MAX 64
+/* One client's messages in one turn, before the others have theirs. */
+#define MESSAGES_PER_TURN 256
+
+/* ---- states ---- */
+
+static void enter(struct donor_session *session, enum donor_session_state state)
+{
+	struct donor_sessions *sessions = &session->donor->sessions;
+
+	TAILQ_REMOVE(&sessions->in_state[session->state], session, link);
+	sessions->count[session->state]--;
+	session->state = state;
+	TAILQ_INSERT_TAIL(&sessions->in_state[state], session, link);
+	sessions->count[state]++;
+}
+
+/* What the client had is the donor's again. */
+static void take_all_back(struct donor_session *session)
+{
+	lending_forget(session);
+	for (unsigned kind = 0; kind < TP_KINDS; kind++) {
+		if (session->domains[kind])
+			tp_domain_close(session->domains[kind]);
+		session->domains[kind] = NULL;
+	}
+	explicit_bzero(session->token, sizeof(session->token));
+}
+
+static void log_end(const struct donor_session *session, const char *why)
+{
+	const struct donor *donor = session->donor;
+
+	if (session->state == DONOR_SESSION_OPEN)
+		log_info("session %" PRIu64 " closed: %s: %s[%u], %u leases taken back, %" PRIu64
+			 " in all",
+			 session->id, why, session->name, session->pid, session->holder.count,
+			 session->lent_in_all);
+	else if (session->state == DONOR_SESSION_GREETING && !donor->is_stopping)
+		quiet_line(&session->donor->strangers, clock_ns(), LOG_INFO,
+			   "%s closed before it was a session: %s", session->peer, why);
+}
+
+void donor_session_end(struct donor_session *session, const char *why)
+{
+	if (session->state == DONOR_SESSION_ENDED)
+		return;
+	log_end(session, why);
+	enter(session, DONOR_SESSION_ENDED);
+}
+
+static void session_free(struct donor_session *session)
+{
+	struct donor_sessions *sessions = &session->donor->sessions;
+
+	take_all_back(session);
+	TAILQ_REMOVE(&sessions->in_state[session->state], session, link);
+	sessions->count[session->state]--;
+	loop_unwatch(session->watch);
+	channel_close(&session->channel);
+	free(session);
+}
+
+void donor_sessions_settle(struct donor *donor)
+{
+	struct donor_session_list *ended = &donor->sessions.in_state[DONOR_SESSION_ENDED];
+
+	/* Slabs that come back may be granted to others, which may turn out to be dead, too. */
+	while (!TAILQ_EMPTY(ended)) {
+		session_free(TAILQ_FIRST(ended));
+		lending_go_on(donor);
+	}
+}
+
+/* ---- sending ---- */
+
+static void watch_for_write(struct donor_session *session)
+{
+	bool wants = channel_wants_write(&session->channel);
+
+	if (wants == session->is_watched_for_write)
+		return;
+	session->is_watched_for_write = wants;
+	if (loop_rewatch(session->watch, wants ? POLLIN | POLLOUT : POLLIN))
+		donor_session_end(session, "out of memory");
+}
+
+static void shut_down_when_sent(struct donor_session *session)
+{
+	if (channel_wants_write(&session->channel) || session->has_shut_down)
+		return;
+	session->has_shut_down = true;
+	/* Fails only when the client has gone: reading will tell. */
+	if (shutdown(session->channel.fd, SHUT_WR))
+		return;
+}
+
+static const char *why_lost(int err)
+{
+	switch (err) {
+	case -ECONNRESET:
+	case -EPIPE:
+		return "the client is gone";
+	case -ENOBUFS:
+		return "the client does not read what it asked for";
+	default:
+		return strerror(-err);
+	}
+}
+
+static void send_now(struct donor_session *session, const struct wire_message *message)
+{
+	int err = channel_send(&session->channel, message);
+
+	if (err)
+		donor_session_end(session, why_lost(err));
+	else
+		watch_for_write(session);
+}
+
+void donor_session_send(struct donor_session *session, const struct wire_message *message)
+{
+	if (session->state == DONOR_SESSION_OPEN)
+		send_now(session, message);
+}
+
+/* The one that has been leaving for longest has had its chance. */
+static void limit_leaving(struct donor_sessions *sessions)
+{
+	if (sessions->count[DONOR_SESSION_LEAVING] >= LEAVING_MAX)
+		donor_session_end(TAILQ_FIRST(&sessions->in_state[DONOR_SESSION_LEAVING]),
+				  "refused");
+}
+
+void donor_session_refuse(struct donor_session *session, enum wire_error_code code, const char *fmt,
+			  ...)
+{
+	struct wire_message message = {.type = WIRE_ERROR};
+	va_list args;
+
+	if (session->state >= DONOR_SESSION_LEAVING)
+		return;
+	message.error.code = (uint16_t)code;
+	va_start(args, fmt);
+	vsnprintf(message.error.text, sizeof(message.error.text), fmt, args);
+	va_end(args);
+	log_end(session, message.error.text);
+	take_all_back(session);
+	if (code != WIRE_E_STOPPING)
+		limit_leaving(&session->donor->sessions);
+	enter(session, DONOR_SESSION_LEAVING);
+	session->deadline_ns = clock_ns() + LEAVING_NS;
+	send_now(session, &message);
+	if (session->state == DONOR_SESSION_LEAVING)
+		shut_down_when_sent(session);
+}
+
+/* ---- receiving ---- */
+
+static void flush(struct donor_session *session)
+{
+	int err = channel_flush(&session->channel);
+
+	if (err && err != -EAGAIN) {
+		donor_session_end(session, why_lost(err));
+		return;
+	}
+	watch_for_write(session);
+	if (session->state == DONOR_SESSION_LEAVING)
+		shut_down_when_sent(session);
+}
+
+/* What a refused client still says does not matter; that it hangs up does. */
+static void discard(struct donor_session *session)
+{
+	char nowhere[WIRE_MAX_FRAME];
+	ssize_t n = recv(session->channel.fd, nowhere, sizeof(nowhere), MSG_DONTWAIT);
+
+	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+		donor_session_end(session, "refused");
+}
+
+static bool is_listened_to(const struct donor_session *session)
+{
+	return session->state == DONOR_SESSION_GREETING || session->state == DONOR_SESSION_OPEN;
+}
+
+static void receive(struct donor_session *session)
+{
+	struct wire_message message;
+	int n;
+
+	session->has_more = false;
+	for (unsigned i = 0; i < MESSAGES_PER_TURN && is_listened_to(session); i++) {
+		n = channel_receive(&session->channel, &message);
+		if (n == 0)
+			return;
+		if (n == -EPROTO)
+			donor_session_refuse(session, WIRE_E_PROTOCOL,
+					     "not a message of the control protocol");
+		else if (n < 0)
+			donor_session_end(session, why_lost(n));
+		else
+			donor_session_answer(session, &message);
+	}
+	/* The loop does not know of bytes that the channel holds. */
+	session->has_more = is_listened_to(session);
+}
+
+static void session_ready(void *arg, uint32_t events)
+{
+	struct donor_session *session = arg;
+	struct donor *donor = session->donor;
+
+	if (events & POLLOUT)
+		flush(session);
+	if (is_listened_to(session))
+		receive(session);
+	else if (session->state == DONOR_SESSION_LEAVING)
+		discard(session);
+	donor_sessions_settle(donor);
+}
+
+/* ---- opening ---- */
+
+void donor_sessions_init(struct donor_sessions *sessions)
+{
+	for (unsigned state = 0; state <= DONOR_SESSION_ENDED; state++)
+		TAILQ_INIT(&sessions->in_state[state]);
+	sessions->next_id = 1;
+}
+
+static struct donor_session *session_alloc(struct donor *donor, int fd)
+{
+	struct donor_session *session;
+
+	if (FAULT_POINT())
+		return NULL;
+	session = calloc(1, sizeof(*session));
+	if (!session)
+		return NULL;
+	session->donor = donor;
+	session->state = DONOR_SESSION_GREETING;
+	session->deadline_ns = clock_ns() + GREETING_NS;
+	session->data_port = peer_own_port(fd);
+	if (!session->data_port)
+		session->data_port = donor->listeners.tcp_port;
+	peer_text(fd, session->peer);
+	lease_holder_init(&session->holder);
+	channel_open(&session->channel, fd);
+	return session;
+}
+
+static bool is_full(const struct donor *donor)
+{
+	const unsigned *count = donor->sessions.count;
+
+	return count[DONOR_SESSION_GREETING] + count[DONOR_SESSION_OPEN] >
+	       donor->options->max_sessions;
+}
+
+static int read_magic(int fd)
+{
+	uint32_t magic;
+
+	return recv(fd, &magic, sizeof(magic), MSG_DONTWAIT) == sizeof(magic) ? 0 : -EPROTO;
+}
+
+static int session_start(struct donor_session *session)
+{
+	struct donor_sessions *sessions = &session->donor->sessions;
+	int fd = session->channel.fd;
+	int err;
+
+	err = read_magic(fd);
+	if (err)
+		return err;
+	err = loop_watch(session->donor->loop, fd, POLLIN, session_ready, session, &session->watch);
+	if (err)
+		return err;
+	TAILQ_INSERT_TAIL(&sessions->in_state[DONOR_SESSION_GREETING], session, link);
+	sessions->count[DONOR_SESSION_GREETING]++;
+	return 0;
+}
+
+void donor_session_open(struct donor *donor, int fd)
+{
+	struct donor_session *session = session_alloc(donor, fd);
+	int err;
+
+	if (!session) {
+		close(fd);
+		return;
+	}
+	err = session_start(session);
+	if (err) {
+		log_warn("%s closed: %s", session->peer, strerror(-err));
+		channel_close(&session->channel);
+		free(session);
+		return;
+	}
+	if (is_full(donor))
+		donor_session_refuse(session, WIRE_E_BUSY,
+				     "%u clients are connected, as many as --max-sessions allows",
+				     donor->options->max_sessions);
+	donor_sessions_settle(donor);
+}
+
+static int open_domains(struct donor_session *session)
+{
+	struct donor *donor = session->donor;
+	int err;
+
+	for (unsigned kind = 0; kind < TP_KINDS; kind++) {
+		if (!donor->servers[kind])
+			continue;
+		err = tp_domain_open(donor->servers[kind], &session->domains[kind]);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+int donor_session_admit(struct donor_session *session)
+{
+	int err;
+
+	if (getrandom(session->token, sizeof(session->token), 0) != sizeof(session->token))
+		return -EIO;
+	err = open_domains(session);
+	if (err)
+		return err;
+	session->id = session->donor->sessions.next_id++;
+	enter(session, DONOR_SESSION_OPEN);
+	log_info("session %" PRIu64 " opened: %s[%u] from %s", session->id, session->name,
+		 session->pid, session->peer);
+	/* There is a client: have spare slabs ready. */
+	lending_go_on(session->donor);
+	return 0;
+}
+
+/* ---- all of them ---- */
+
+/* Both lists are in order of deadline: it is the same time for all in it. */
+static void end_overdue(struct donor_sessions *sessions, enum donor_session_state state,
+			uint64_t now_ns)
+{
+	struct donor_session *session;
+
+	while ((session = TAILQ_FIRST(&sessions->in_state[state])) &&
+	       session->deadline_ns <= now_ns)
+		donor_session_end(session, "it said nothing");
+}
+
+void donor_sessions_sweep(struct donor *donor, uint64_t now_ns)
+{
+	struct donor_session_list *open = &donor->sessions.in_state[DONOR_SESSION_OPEN];
+	struct donor_session *session, *next;
+
+	for (session = TAILQ_FIRST(open); session; session = next) {
+		next = TAILQ_NEXT(session, link);
+		if (session->has_more)
+			receive(session);
+	}
+	end_overdue(&donor->sessions, DONOR_SESSION_GREETING, now_ns);
+	end_overdue(&donor->sessions, DONOR_SESSION_LEAVING, now_ns);
+	donor_sessions_settle(donor);
+}
+
+static void refuse_all(struct donor_session_list *list)
+{
+	struct donor_session *session;
+
+	while ((session = TAILQ_FIRST(list)))
+		donor_session_refuse(session, WIRE_E_STOPPING, "the donor is going away");
+}
+
+void donor_sessions_stop(struct donor *donor)
+{
+	refuse_all(&donor->sessions.in_state[DONOR_SESSION_GREETING]);
+	refuse_all(&donor->sessions.in_state[DONOR_SESSION_OPEN]);
+	donor_sessions_settle(donor);
+}
+
+void donor_sessions_close(struct donor *donor)
+{
+	for (unsigned state = 0; state <= DONOR_SESSION_ENDED; state++) {
+		struct donor_session_list *list = &donor->sessions.in_state[state];
+
+		while (!TAILQ_EMPTY(list))
+			session_free(TAILQ_FIRST(list));
+	}
+}
+
+unsigned donor_sessions_count(const struct donor_sessions *sessions)
+{
+	unsigned n = 0;
+
+	for (unsigned state = 0; state <= DONOR_SESSION_ENDED; state++)
+		n += sessions->count[state];
+	return n;
+}
+
+/* No early end: the time taken says nothing about how much of a guess was right. */
+static bool is_same_token(const uint8_t *a, const uint8_t *b)
+{
+	unsigned differs = 0;
+
+	for (unsigned i = 0; i < WIRE_TOKEN_BYTES; i++)
+		differs |= (unsigned)(a[i] ^ b[i]);
+	return !differs;
+}
+
+static struct tp_domain *find(struct donor *donor, const uint8_t *token, enum tp_kind kind)
+{
+	struct donor_session *session;
+
+	TAILQ_FOREACH (session, &donor->sessions.in_state[DONOR_SESSION_OPEN], link) {
+		if (is_same_token(session->token, token))
+			return session->domains[kind];
+	}
+	return NULL;
+}
+
+struct tp_domain *donor_find_shm(void *arg, const uint8_t token[TP_TOKEN_BYTES])
+{
+	return find(arg, token, TP_SHM);
+}
+
+struct tp_domain *donor_find_tcp(void *arg, const uint8_t token[TP_TOKEN_BYTES])
+{
+	return find(arg, token, TP_TCP);
+}
