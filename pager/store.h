@@ -52,13 +52,17 @@ struct store_events {
 /*
  * Connects to the donors of the configuration, all at once, waiting at most timeout_ms, and opens
  * lanes to those that answer. Logs one line per donor that does not, with the cause.
- * Returns 0 if at least one answered; -EHOSTUNREACH if none did: store_tick() goes on trying every
- * two seconds when `out` is kept. Only -ENOMEM leaves `out` unset.
+ * Returns 0 if at least one answered, with its first slots at hand; -EHOSTUNREACH if none did:
+ * store_tick() goes on trying every two seconds when `out` is kept. All other errors (-ENOMEM,
+ * -EMFILE) leave `out` unset.
  */
 int store_open(const struct config *config, const struct store_events *events, unsigned timeout_ms,
 	       struct store **out) MUST_CHECK;
 
-/* Says goodbye: the donors have their slabs back at once. */
+/*
+ * Says goodbye: the donors have their slabs back at once. The lanes' owners must have stopped. Does
+ * not wait: if the C library is still looking up a donor's name, the store's memory is left to it.
+ */
 void store_close(struct store *store);
 
 /*
@@ -73,6 +77,10 @@ int store_register(struct store *store, void *base, size_t bytes) MUST_CHECK;
 
 /* Hands out up to n free slots, in runs as long as there are, donors in turn. Returns how many. */
 unsigned store_slots_take(struct store *store, unsigned n, uint32_t *slots) MUST_CHECK;
+/*
+ * A slot is given when no io on it is in flight any more: its slab may go back to the donor then.
+ * Slots that died with their donor should be given too if the program goes on.
+ */
 void store_slot_give(struct store *store, uint32_t slot);
 bool store_slot_alive(const struct store *store, uint32_t slot);
 

@@ -1,0 +1,59 @@
+/*
+ * One attempt to reach a donor: its name, the control connection, the greeting, and a data
+ * connection for each lane. Every step may take seconds, and a name as long as the C library likes,
+ * so it runs on a thread of its own, which the control thread starts and collects.
+ */
+#ifndef PAGER_ATTEMPT_H
+#define PAGER_ATTEMPT_H
+
+#include "common/base/compiler.h"
+#include "common/transport/transport.h"
+#include "common/wire/channel.h"
+#include "pager/config.h"
+#include "pager/store.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define ATTEMPT_WHY_BYTES 300
+
+struct attempt {
+	/* in; what is pointed to must outlive the attempt */
+	const struct config_donor *donor;
+	enum config_transport transport;
+	struct tp *const *tps; /* by enum tp_kind */
+	struct channel *channel;
+	uint64_t deadline_ns;
+	void (*wake)(void *arg); /* called at the end, on the attempt's thread */
+	void *arg;
+
+	/* out, once attempt_is_done() */
+	int err;		     /* if not 0, `why` is all there is */
+	char why[ATTEMPT_WHY_BYTES]; /* one clause */
+	enum tp_kind kind;
+	struct tp_conn *conns[STORE_LANES];
+	struct wire_welcome welcome;
+	uint64_t greeted_ns; /* the lease counts from then at the earliest */
+
+	/* its own */
+	_Atomic uint32_t state;
+	pthread_t thread;
+	void *stack;
+};
+
+/* Starts the thread. -ENOMEM or what pthread_create() says; then there is nothing to collect. */
+int attempt_start(struct attempt *attempt) MUST_CHECK;
+bool attempt_is_done(const struct attempt *attempt);
+/* After it is done: ends the thread. Channel and connections, if any, are the caller's. */
+void attempt_collect(struct attempt *attempt);
+
+/*
+ * Gives up on an attempt that may be under way: it will not call wake any more and closes what it
+ * opens. True if it has ended; false if it goes on, and needs all it was given until the process
+ * ends (it hangs in the C library's resolver, which cannot be interrupted).
+ */
+bool attempt_abandon(struct attempt *attempt) MUST_CHECK;
+
+#endif

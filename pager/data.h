@@ -1,0 +1,75 @@
+/*
+ * One data connection to a donor, used by one lane and closed by the control thread.
+ *
+ * The lane calls data_enter(), uses the connection, and calls data_leave(); neither waits. The
+ * control thread shuts the gate and, if the lane is not inside at that moment, disconnects; what
+ * was in flight the lane then finishes with the donor's verdict. So a dead donor never makes the
+ * lane wait, and no connection is closed under its owner's feet.
+ *
+ *      gate      lane                         control
+ *      SHUT      finishes what was in flight  data_open() ──▶ OPEN
+ *      OPEN      posts and polls              data_shut() ──▶ CLOSING ──▶ SHUT when not inside
+ *      CLOSING   stays outside                data_shut() again
+ */
+#ifndef PAGER_DATA_H
+#define PAGER_DATA_H
+
+#include "common/base/compiler.h"
+#include "common/transport/transport.h"
+#include "pager/store.h"
+#include "pager/verdict.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Requests in flight on one connection. Enough for the longest way: 256 of 64 pages are 64 MiB. */
+#define DATA_DEPTH 256
+
+struct data_io;
+
+struct data {
+	struct verdict *verdict; /* the donor's */
+	struct tp_conn *conn;	 /* written by control while SHUT; used by the lane while inside */
+	struct data_io *ios;	 /* DATA_DEPTH; owner: lane */
+	uint32_t free_io;	 /* first of a list; owner: lane */
+	_Atomic uint32_t gate;	 /* written by control */
+	_Atomic bool is_inside;	 /* written by the lane, as all below */
+	_Atomic uint32_t in_flight;
+	_Atomic uint64_t bytes; /* of requests that completed well */
+};
+
+/* ---- control thread ---- */
+
+int data_init(struct data *data, struct verdict *verdict) MUST_CHECK;
+/* The lane must be at rest. */
+void data_destroy(struct data *data);
+/* Takes the connection over. Only when it is shut and idle. */
+void data_open(struct data *data, struct tp_conn *conn);
+/* True when it is disconnected; false if the lane is inside just now: try again. */
+bool data_shut(struct data *data) MUST_CHECK;
+
+/* ---- any thread ---- */
+
+/* Whether the lane waits for nothing. */
+bool data_is_idle(const struct data *data);
+
+/* ---- the lane ---- */
+
+/* False if there is no connection to use (any more). */
+bool data_enter(struct data *data) MUST_CHECK;
+void data_leave(struct data *data);
+
+/*
+ * Inside. Returns how many requests, from the first on, were accepted, 0 if it is full, or the
+ * error that ended the connection (the verdict is passed then). Changes the requests' cookies.
+ */
+int data_post(struct data *data, struct tp_request *requests, unsigned n) MUST_CHECK;
+
+/* Outside. Up to `max` completions, also of a connection that was shut. */
+unsigned data_poll(struct data *data, struct store_done *out, unsigned max) MUST_CHECK;
+
+/* Outside. What to wait for: 0; -EAGAIN: poll first; -ENOENT: nothing in flight, or being shut. */
+int data_arm(struct data *data, int *fd, short *events) MUST_CHECK;
+
+#endif
