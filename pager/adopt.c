@@ -42,6 +42,8 @@ struct adopter {
 	uint64_t again_ns;
 	uint64_t known_other; /* pages that stayed unknown after the last look */
 	bool main_seen;
+	bool recount;	  /* known_other is to be set at the next turn */
+	bool passed_over; /* the last look passed over pages */
 };
 
 int adopt_open(struct engine *engine)
@@ -112,10 +114,13 @@ static void look_at_chunk(struct adopter *adopter, uint64_t start, uint64_t end)
 		struct page *page;
 
 		if (!(adopter->pagemap[i] & (PRESENT | SWAPPED)) ||
-		    !regions_contain(&engine->regions, address) ||
-		    (careful &&
-		     removed_touches(&engine->removed, address, address + PAGE_BYTES, now)))
+		    !regions_contain(&engine->regions, address))
 			continue;
+		if (careful &&
+		    removed_touches(&engine->removed, address, address + PAGE_BYTES, now)) {
+			adopter->passed_over = true;
+			continue;
+		}
 		page = page_get(engine->table, address);
 		if (!page || page->state != PAGE_NONE)
 			continue;
@@ -238,18 +243,23 @@ static bool worth_another_look(struct adopter *adopter)
 void adopt_turn(struct engine *engine, uint64_t size_pages)
 {
 	struct adopter *adopter = engine->adopter;
-	bool again = worth_another_look(adopter);
+	bool again;
 
+	if (adopter->recount) /* counted anew since the last look */
+		adopter->known_other = adopter->passed_over ? 0 : atomic_load(&engine->other_pages);
+	adopter->recount = false;
+	again = worth_another_look(adopter);
 	if (size_pages == adopter->seen_size && !again)
 		return;
 	adopter->pagemap_fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 	list_excluded(adopter);
+	adopter->passed_over = false;
 	if (maps_each(adopter->maps, consider, adopter) == 0)
 		adopter->seen_size = size_pages;
 	if (again) {
 		look_again(adopter);
 		adopter->again_ns = clock_ns();
-		adopter->known_other = atomic_load(&engine->other_pages);
+		adopter->recount = true;
 	}
 	if (adopter->pagemap_fd >= 0)
 		close(adopter->pagemap_fd);

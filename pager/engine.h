@@ -69,6 +69,7 @@ struct engine {
 	_Atomic uint32_t
 		over_budget; /* donors are full: nobody waits for room; written by take-out */
 
+	_Atomic uint32_t take_stuck;   /* nothing more can be taken out now; written by take-out */
 	_Atomic uint32_t take_asleep;  /* 1 while the take-out thread sleeps on take_word */
 	_Atomic uint32_t take_word;    /* futex: counts wake-ups */
 	_Atomic uint32_t control_word; /* futex: counts wake-ups */

@@ -54,6 +54,7 @@ static bool has_room(const struct engine *engine, const struct todo *todo)
 	if (engine_used(engine) < engine->budget.hard)
 		return true;
 	if (atomic_load_explicit(&engine->over_budget, memory_order_relaxed) ||
+	    atomic_load_explicit(&engine->take_stuck, memory_order_relaxed) ||
 	    atomic_load_explicit(&engine->recalls, memory_order_relaxed))
 		return true;
 	return clock_ns() - todo->since_ns > ROOM_NS;

@@ -113,8 +113,11 @@ static enum served copy_back(struct engine *engine, struct page *page, uint64_t 
 	uint64_t done;
 	int err = uffd_copy(engine->uffd, address, from, PAGE_BYTES, &done);
 
-	if (err == -EEXIST)
-		engine_end(engine, "a page that was out was found in memory at", address);
+	if (err && err != -EAGAIN)
+		engine_end(engine,
+			   err == -EEXIST ? "a page that was out was found in memory at"
+					  : "the kernel will not place the page at",
+			   address);
 	if (err)
 		return LATER;
 	now_resident(engine, page);

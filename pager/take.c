@@ -651,6 +651,8 @@ static void *run(void *arg)
 			continue;
 		}
 		did = turn(take);
+		atomic_store_explicit(&engine->take_stuck, !did && !take->busy_batches,
+				      memory_order_relaxed);
 		if (did)
 			continue;
 		note_fullness(take);

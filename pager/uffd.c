@@ -182,12 +182,28 @@ static int result(int status, int64_t field, uint64_t *done)
 	return status == 0 ? 0 : -errno;
 }
 
-int uffd_copy(int fd, uint64_t to, const void *from, uint64_t bytes, uint64_t *done)
+static int copy_once(int fd, uint64_t to, const void *from, uint64_t bytes, uint64_t *done)
 {
 	struct uffdio_copy copy = {.dst = to, .src = (uintptr_t)from, .len = bytes};
 	int status = ioctl(fd, UFFDIO_COPY, &copy);
 
 	return result(status, copy.copy, done);
+}
+
+static uint64_t half(uint64_t bytes)
+{
+	return (bytes / 2) & ~(PAGE_BYTES - 1);
+}
+
+int uffd_copy(int fd, uint64_t to, const void *from, uint64_t bytes, uint64_t *done)
+{
+	int err = copy_once(fd, to, from, bytes, done);
+
+	while (err == -ENOENT && !*done && bytes > PAGE_BYTES) {
+		bytes = half(bytes);
+		err = copy_once(fd, to, from, bytes, done);
+	}
+	return err;
 }
 
 int uffd_zero(int fd, uint64_t to, uint64_t bytes, uint64_t *done)
@@ -198,7 +214,8 @@ int uffd_zero(int fd, uint64_t to, uint64_t bytes, uint64_t *done)
 	return result(status, zero.zeropage, done);
 }
 
-int uffd_move(int fd, uint64_t to, uint64_t from, uint64_t bytes, bool skip_holes, uint64_t *done)
+static int move_once(int fd, uint64_t to, uint64_t from, uint64_t bytes, bool skip_holes,
+		     uint64_t *done)
 {
 	struct uffdio_move move = {
 		.dst = to,
@@ -209,6 +226,17 @@ int uffd_move(int fd, uint64_t to, uint64_t from, uint64_t bytes, bool skip_hole
 	int status = ioctl(fd, UFFDIO_MOVE, &move);
 
 	return result(status, move.move, done);
+}
+
+int uffd_move(int fd, uint64_t to, uint64_t from, uint64_t bytes, bool skip_holes, uint64_t *done)
+{
+	int err = move_once(fd, to, from, bytes, skip_holes, done);
+
+	while ((err == -ENOENT || err == -EINVAL) && !*done && bytes > PAGE_BYTES) {
+		bytes = half(bytes);
+		err = move_once(fd, to, from, bytes, skip_holes, done);
+	}
+	return err;
 }
 
 void uffd_wake(int fd, uint64_t start, uint64_t bytes)

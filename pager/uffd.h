@@ -49,6 +49,9 @@ int uffd_register(int fd, uint64_t start, uint64_t bytes) MUST_CHECK;
 int uffd_unregister(int fd, uint64_t start, uint64_t bytes) MUST_CHECK;
 
 /*
+ * The kernel works within one mapping, and mappings that touch are not always one; uffd_copy() and
+ * uffd_move() therefore try with less when the whole range will not do, down to a page.
+ *
  * Place pages and wake who waits for them. On any return *done says how many bytes, from the start,
  * were placed.
  */
