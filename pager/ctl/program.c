@@ -241,8 +241,7 @@ int program_find_library(const char *given, char out[PATH_MAX], char why[PROGRAM
 	err = find_beside_us(out);
 	if (err) {
 		snprintf(why, PROGRAM_WHY_BYTES,
-			 "libpager.so is neither beside pagerctl nor in ../lib: "
-			 "say where with --lib PATH");
+			 "libpager.so is neither beside pagerctl nor in ../lib");
 		return err;
 	}
 	return check_library(out, why);

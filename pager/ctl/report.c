@@ -17,7 +17,7 @@ int report_open(struct report *report, bool as_json)
 static void add_json(struct report *report, const char *status, const char *name, const char *fix,
 		     const char *text)
 {
-	report->last = json_pack("{s:s, s:s, s:s, s:s?}", "name", name, "status", status, "text",
+	report->last = json_pack("{s:s, s:s, s:s, s:s*}", "name", name, "status", status, "text",
 				 text, "fix", fix);
 	if (json_array_append_new(report->checks, report->last)) {
 		report->last = NULL;

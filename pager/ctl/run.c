@@ -262,7 +262,7 @@ static int run(int argc, char **argv)
 	if (err)
 		return err;
 	if (program_find_library(request.library, library, why))
-		return ctl_fail(CTL_USAGE, "run: %s", why);
+		return ctl_fail(CTL_USAGE, "run: %s: say where it is with --lib PATH", why);
 	err = find_program(request.program[0], path);
 	if (err)
 		return err;
