@@ -66,7 +66,7 @@ $(O)/donord: $(call objs,donor/main.c) $(O)/libdonor.a $(O)/libcommon.a
 $(O)/pagerctl: $(call objs,pager/ctl/main.c) $(O)/libctl.a $(O)/libengine.a $(O)/libcommon.a
 	$(CC) $(LDFLAGS_ALL) $^ $(URING) -ljansson -o $@
 $(O)/libpager.so: $(call objs,$(LIB) $(PAGER) $(COMMON)) libpager/libpager.map
-	$(CC) -shared $(LDFLAGS_ALL) -Wl,-soname,libpager.so -Wl,-z,now -Wl,-z,nodelete \
+	$(CC) -shared $(LDFLAGS_ALL) -Wl,-soname,libpager.so -Wl,-z,now -Wl,-z,defs -Wl,-z,nodelete \
 		-Wl,--version-script=libpager/libpager.map $(filter %.o,$^) $(URING) -o $@
 
 # ---- tests ----

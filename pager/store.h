@@ -122,7 +122,7 @@ int store_arm(struct store *store, enum store_lane lane, struct pollfd *fds,
  * The descriptors that the store has open now, at most `max`: a forked child must close its copies,
  * or the donors would not see the parent end. Any thread.
  */
-#define STORE_MAX_FDS (CONFIG_MAX_DONORS * 4)
+#define STORE_MAX_FDS (CONFIG_MAX_DONORS * 3 + STORE_LANES)
 unsigned store_fds(const struct store *store, int *out, unsigned max);
 
 /* Fills the donors' part of the statistics. Control thread. */

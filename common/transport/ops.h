@@ -34,6 +34,7 @@ struct tp {
 struct tp_conn {
 	const struct tp_client_ops *ops;
 	struct tp *tp;
+	int fd; /* its socket, for tp_fd(); -1 if it has none */
 };
 
 struct tp_server_ops {

@@ -63,7 +63,21 @@ int tp_register(struct tp *tp, void *base, size_t bytes)
 
 int tp_connect(struct tp *tp, const struct tp_target *target, struct tp_conn **out)
 {
-	return tp->ops->connect(tp, target, out);
+	struct tp_conn *conn;
+	short ignored;
+	int err = tp->ops->connect(tp, target, &conn);
+
+	if (err)
+		return err;
+	if (conn->ops->arm(conn, &conn->fd, &ignored))
+		conn->fd = -1;
+	*out = conn;
+	return 0;
+}
+
+int tp_fd(const struct tp_conn *conn)
+{
+	return conn->fd;
 }
 
 void tp_disconnect(struct tp_conn *conn)
