@@ -141,6 +141,9 @@ int tp_poll(struct tp_conn *conn, struct tp_completion *out, unsigned max) MUST_
  */
 int tp_arm(struct tp_conn *conn, int *fd, short *events) MUST_CHECK;
 
+/* The connection's socket, or -1: a forked child must close its copy. Any thread. */
+int tp_fd(const struct tp_conn *conn);
+
 /*
  * 0 while the connection lives, else the errno that ended it. Any thread. An end is noticed by
  * posting and polling, within a millisecond or so of doing either.
