@@ -2,12 +2,11 @@
 
 #include "common/base/clock.h"
 #include "common/base/fault_point.h"
+#include "common/base/timers.h"
 
 #include <errno.h>
 #include <liburing.h>
-#include <limits.h>
 #include <poll.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -47,20 +46,11 @@ struct loop_watch {
 	TAILQ_ENTRY(loop_watch) change;
 };
 
-struct loop_timer {
-	struct loop *loop;
-	uint64_t due_ns;
-	uint64_t period_ns;
-	loop_timer_fn *fn;
-	void *arg;
-	TAILQ_ENTRY(loop_timer) all;
-};
-
 struct loop {
 	struct io_uring ring;
 	TAILQ_HEAD(, loop_watch) watches; /* dead ones included */
 	TAILQ_HEAD(, loop_watch) changed; /* to be armed or cancelled before the next wait */
-	TAILQ_HEAD(, loop_timer) timers;
+	struct loop_timers timers;
 	struct loop_watch *wake_watch;
 	int wake_fd;   /* eventfd */
 	bool woken;    /* loop_wake() was called since the turn began */
@@ -78,7 +68,6 @@ struct loop {
 
 #define NS_PER_MS 1000000u
 #define NS_PER_S 1000000000u
-#define NEVER UINT64_MAX
 
 /* ---- watches: what the kernel has to be told ---- */
 
@@ -277,66 +266,20 @@ static void dispatch(struct loop *loop)
 int loop_timer_start(struct loop *loop, uint32_t period_ms, loop_timer_fn *fn, void *arg,
 		     struct loop_timer **out)
 {
-	struct loop_timer *timer;
-
-	if (period_ms == 0)
-		return -EINVAL;
-	timer = FAULT_POINT() ? NULL : calloc(1, sizeof(*timer));
-	if (!timer)
-		return -ENOMEM;
-	timer->loop = loop;
-	timer->period_ns = (uint64_t)period_ms * NS_PER_MS;
-	timer->due_ns = clock_ns() + timer->period_ns;
-	timer->fn = fn;
-	timer->arg = arg;
-	TAILQ_INSERT_TAIL(&loop->timers, timer, all);
-	*out = timer;
-	return 0;
+	return timers_start(&loop->timers, clock_ns(), period_ms, fn, arg, out);
 }
 
 void loop_timer_cancel(struct loop_timer *timer)
 {
-	if (!timer)
-		return;
-	TAILQ_REMOVE(&timer->loop->timers, timer, all);
-	free(timer);
+	timers_cancel(timer);
 }
 
-/* Loops have a handful of timers: a list that is searched does. */
-static struct loop_timer *first_due(const struct loop *loop)
-{
-	struct loop_timer *timer, *first = NULL;
-
-	TAILQ_FOREACH (timer, &loop->timers, all) {
-		if (!first || timer->due_ns < first->due_ns)
-			first = timer;
-	}
-	return first;
-}
-
-static uint64_t next_due_ns(const struct loop *loop)
-{
-	const struct loop_timer *timer = first_due(loop);
-
-	return timer ? timer->due_ns : NEVER;
-}
-
-/*
- * Periods that were missed are skipped, not made up for. Every call moves a timer past `now`, so
- * this ends; it searches anew each time because a callback may cancel any timer.
- */
 static void run_timers(struct loop *loop)
 {
-	uint64_t now = clock_ns();
-	struct loop_timer *timer;
+	uint64_t now_ns = clock_ns();
 
-	while (!loop->stopping && (timer = first_due(loop)) && timer->due_ns <= now) {
-		uint64_t missed = (now - timer->due_ns) / timer->period_ns;
-
-		timer->due_ns += (missed + 1) * timer->period_ns;
+	while (!loop->stopping && timers_run_one(&loop->timers, now_ns))
 		loop->ran++;
-		timer->fn(timer->arg);
-	}
 }
 
 /* ---- turns ---- */
@@ -366,7 +309,7 @@ static int submit_and_wait(struct loop *loop, uint64_t until_ns)
 	struct io_uring_cqe *cqe;
 	uint64_t now = clock_ns(), left;
 
-	if (until_ns == NEVER)
+	if (until_ns == TIMERS_NEVER)
 		return harmless(io_uring_submit_and_wait(&loop->ring, 1));
 	left = until_ns > now ? until_ns - now : 0;
 	timeout = (struct __kernel_timespec){
@@ -402,7 +345,7 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 /* Waits until something is ready or the time is over. */
 static int wait_ready(struct loop *loop, uint64_t deadline_ns)
 {
-	uint64_t until_ns = earlier(deadline_ns, next_due_ns(loop));
+	uint64_t until_ns = earlier(deadline_ns, timers_next_ns(&loop->timers));
 	int err;
 
 	draw_changes(loop);
@@ -416,7 +359,7 @@ static int wait_ready(struct loop *loop, uint64_t deadline_ns)
 		draw_changes(loop);
 	}
 	/* Timers may have been added or cancelled by the idle hook. */
-	until_ns = earlier(deadline_ns, next_due_ns(loop));
+	until_ns = earlier(deadline_ns, timers_next_ns(&loop->timers));
 	/* Changes that found no room: come back soon. */
 	if (is_ready(loop) || !TAILQ_EMPTY(&loop->changed))
 		until_ns = 0;
@@ -426,7 +369,7 @@ static int wait_ready(struct loop *loop, uint64_t deadline_ns)
 static uint64_t deadline_after(int timeout_ms)
 {
 	if (timeout_ms < 0)
-		return NEVER;
+		return TIMERS_NEVER;
 	return timeout_ms == 0 ? 0 : clock_ns() + (uint64_t)timeout_ms * NS_PER_MS;
 }
 
@@ -544,7 +487,7 @@ int loop_open(struct loop **out)
 		return -ENOMEM;
 	TAILQ_INIT(&loop->watches);
 	TAILQ_INIT(&loop->changed);
-	TAILQ_INIT(&loop->timers);
+	timers_init(&loop->timers);
 	err = ring_open(&loop->ring);
 	if (err)
 		goto err_loop;
@@ -569,8 +512,7 @@ void loop_close(struct loop *loop)
 	io_uring_queue_exit(&loop->ring);
 	while (!TAILQ_EMPTY(&loop->watches))
 		watch_free(TAILQ_FIRST(&loop->watches));
-	while (!TAILQ_EMPTY(&loop->timers))
-		loop_timer_cancel(TAILQ_FIRST(&loop->timers));
+	timers_clear(&loop->timers);
 	close(loop->wake_fd);
 	free(loop);
 }

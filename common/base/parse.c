@@ -154,7 +154,7 @@ static int find_v6(const char *text, struct host_part *out)
 
 	while (*at && is_v6_char(*at))
 		at++;
-	if (at == start || *at != ']')
+	if (*at != ']' || !memchr(start, ':', (size_t)(at - start)))
 		return -EINVAL;
 	*out = (struct host_part){.start = start, .len = (size_t)(at - start), .rest = at + 1};
 	return 0;

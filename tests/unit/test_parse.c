@@ -162,6 +162,8 @@ static void v6_addresses_wear_brackets(void)
 	refuse_address("[::1", 7471, -EINVAL);
 	refuse_address("[]:80", 7471, -EINVAL);
 	refuse_address("[::1]80", 7471, -EINVAL);
+	refuse_address("[donor1]:80", 7471, -EINVAL);
+	refuse_address("[fe%eth0]:80", 7471, -EINVAL);
 }
 
 static void malformed_addresses_are_refused(void)
