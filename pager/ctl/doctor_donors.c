@@ -5,62 +5,36 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
-/* Some donor that answers is enough: then the others are a pity, and no obstacle. */
-static void add_trouble(struct report *report, const struct config_donor *donor, bool others_work,
-			const char *fix, const char *what, const char *cause)
+static const char *fix_for(const struct probe *probe, enum config_transport transport)
 {
-	report_add(report, others_work ? REPORT_WARN : REPORT_BAD, "donor", fix, "%s: %s: %s",
-		   donor->text, what, cause);
+	switch (probe->result) {
+	case PROBE_FULL:
+		return "start it with a larger --size, or add a donor";
+	case PROBE_BROKEN:
+		return "see the log of donord there, and check the firewall between the hosts";
+	default:
+		break;
+	}
+	/* What the attempt says when the donor is not one for this transport. */
+	if ((transport == CONFIG_SHM && probe->err == -EHOSTUNREACH) ||
+	    (transport == CONFIG_TCP && probe->err == -EINVAL))
+		return "use --transport auto";
+	/* What it said was not for us: another program, or another version of this one. */
+	if (probe->err == -EPROTO)
+		return "check that it is a donord that listens there, of the same version as here";
+	return "check name and port, that donord runs there, and the firewall between the hosts";
 }
 
-static void add_refusal(struct report *report, const struct config_donor *donor, bool others_work,
-			const struct wire_error *refusal)
+static void add_trouble(struct report *report, const struct config_donor *donor,
+			const struct probe *probe, enum report_status status, const char *fix)
 {
-	if (refusal->code == WIRE_E_VERSION)
-		add_trouble(report, donor, others_work,
-			    "install the same version of libpager on both hosts",
-			    "speaks another version of the protocol", refusal->text);
+	if (probe->result == PROBE_FULL)
+		report_add(report, status, "donor", fix, "%s: full: all of its %llu slabs are lent",
+			   donor->text, (unsigned long long)probe->welcome.slabs);
 	else
-		add_trouble(report, donor, others_work, "see the log of donord there", "refuses",
-			    refusal->text);
-}
-
-/* Before a welcome, and after it when the data connection fails. */
-static void add_failure(struct report *report, const struct config_donor *donor, bool others_work,
-			const struct probe *probe)
-{
-	const char *cause = strerror(-probe->err);
-
-	if (probe->refusal.code)
-		add_refusal(report, donor, others_work, &probe->refusal);
-	else if (probe->step == PROBE_CONNECT)
-		add_trouble(report, donor, others_work,
-			    "start donord there; check name, port and firewall", "not reachable",
-			    cause);
-	else if (probe->step == PROBE_HELLO)
-		add_trouble(report, donor, others_work,
-			    "check that it is a donord that listens there",
-			    "does not answer as a donor", cause);
-	else if (probe->step == PROBE_LEASE)
-		add_trouble(report, donor, others_work, "see the log of donord there",
-			    "lends nothing", cause);
-	else if (probe->err == -ENOTSUP)
-		add_trouble(report, donor, others_work, "use --transport auto", "no shm to it",
-			    "it is not on this host, or has no local socket");
-	else
-		add_trouble(report, donor, others_work, "check the firewall between the hosts",
-			    "no data connection", cause);
-}
-
-static void add_full(struct report *report, const struct config_donor *donor, bool others_work,
-		     const struct wire_welcome *welcome)
-{
-	report_add(report, others_work ? REPORT_WARN : REPORT_BAD, "donor",
-		   "start it with a larger --size, or add a donor",
-		   "%s: full: all of its %llu slabs are lent", donor->text,
-		   (unsigned long long)welcome->slabs);
+		report_add(report, status, "donor", fix, "%s: cannot be used: %s", donor->text,
+			   probe->why);
 }
 
 static void add_working(struct report *report, const struct config_donor *donor,
@@ -87,18 +61,6 @@ static void add_working(struct report *report, const struct config_donor *donor,
 	report_number(report, "round_trip_p99_ns", p99);
 }
 
-static void add_donor(struct report *report, const struct config_donor *donor, bool others_work,
-		      const struct probe *probe)
-{
-	if (probe->step == PROBE_DONE)
-		add_working(report, donor, probe);
-	else if (probe->step == PROBE_LEASE && probe->err == -ENOSPC)
-		add_full(report, donor, others_work, &probe->welcome);
-	else
-		add_failure(report, donor, others_work, probe);
-	report_text(report, "donor", donor->text);
-}
-
 void doctor_check_donors(struct report *report, const struct config *config)
 {
 	struct probe *probes;
@@ -117,9 +79,18 @@ void doctor_check_donors(struct report *report, const struct config *config)
 	}
 	for (i = 0; i < config->donor_count; i++) {
 		probe_donor(&config->donors[i], config->transport, &probes[i]);
-		one_works |= probes[i].step == PROBE_DONE;
+		one_works |= probes[i].result == PROBE_WORKS;
 	}
-	for (i = 0; i < config->donor_count; i++)
-		add_donor(report, &config->donors[i], one_works, &probes[i]);
+	/* Some donor that answers is enough: then the others are a pity, and no obstacle. */
+	for (i = 0; i < config->donor_count; i++) {
+		const struct config_donor *donor = &config->donors[i];
+
+		if (probes[i].result == PROBE_WORKS)
+			add_working(report, donor, &probes[i]);
+		else
+			add_trouble(report, donor, &probes[i], one_works ? REPORT_WARN : REPORT_BAD,
+				    fix_for(&probes[i], config->transport));
+		report_text(report, "donor", donor->text);
+	}
 	free(probes);
 }

@@ -2,137 +2,98 @@
 
 #include "common/base/clock.h"
 #include "common/base/spin.h"
-#include "common/transport/dial.h"
-#include "common/wire/channel.h"
+#include "pager/reason.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-/* For each step. The default of the transports, and short enough to wait for at a terminal. */
+/* As long as the engine waits at its start. */
 #define STEP_NS 2000000000u
-/* The engine watches the wire so long before it sleeps; what sleeps at once measures the scheduler.
+/* Over that for what cannot be interrupted: looking up a name. */
+#define PATIENCE_NS 6000000000u
+#define LOOK_MS 2
+/* The engine watches the wire so long before it sleeps; to sleep at once would time the scheduler.
  */
 #define SPIN_NS 50000u
 /* Read over and over: the first look at a page of a fresh slab makes the donor allocate it. */
 #define WARM_PAGES 64
 
+/* All that an attempt needs until it ends. Large, so not on the stack. */
+struct asking {
+	struct attempt attempt;
+	struct channel channel;
+	struct wire_message message;
+	struct config_donor donor;
+	struct tp *tps[TP_KINDS];
+};
+
+static int fail(struct probe *out, enum probe_result result, int err)
+{
+	char reason[REASON_BYTES];
+
+	out->result = result;
+	out->err = err;
+	snprintf(out->why, sizeof(out->why), "%s", reason_text(err, reason));
+	return err;
+}
+
 /* ---- control channel ---- */
 
-static int dial(const struct config_donor *donor, struct channel *channel)
+/* Waits for the grant and passes over what else a donor may say in between. */
+static int await_grant(struct asking *asking)
 {
 	uint64_t deadline = clock_ns() + STEP_NS;
-	int err;
-	int fd;
-
-	if (donor->path[0])
-		err = dial_unix(donor->path, deadline, &fd);
-	else
-		err = dial_tcp(donor->host, donor->port, deadline, &fd);
-	if (err)
-		return err;
-	channel_open(channel, fd);
-	return 0;
-}
-
-/* "8d0a…-…": the hexadecimal digits of the boot id, as 16 bytes. All zero if it cannot be read. */
-static void read_host_id(uint8_t out[WIRE_HOST_ID_BYTES])
-{
-	FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
-	unsigned byte;
-	size_t n;
-
-	memset(out, 0, WIRE_HOST_ID_BYTES);
-	if (!file)
-		return;
-	for (n = 0; n < WIRE_HOST_ID_BYTES && fscanf(file, "%*[-]") != EOF; n++) {
-		if (fscanf(file, "%2x", &byte) != 1)
-			break;
-		out[n] = (uint8_t)byte;
-	}
-	fclose(file);
-}
-
-/* Waits for a message of one type. -ECONNREFUSED with the refusal set if the donor says no. */
-static int expect(struct channel *channel, uint16_t type, struct wire_message *message,
-		  struct wire_error *refusal)
-{
 	int n;
 
 	do {
-		n = channel_wait(channel, clock_ns() + STEP_NS, message);
+		n = channel_wait(&asking->channel, deadline, &asking->message);
 		if (n < 0)
 			return n;
-		if (message->type == WIRE_ERROR) {
-			*refusal = message->error;
+		if (asking->message.type == WIRE_ERROR)
 			return -ECONNREFUSED;
-		}
-	} while (message->type == WIRE_RENEWED);
-	return message->type == type ? 0 : -EPROTO;
-}
-
-static int say_hello(struct channel *channel, struct wire_message *message, struct probe *out)
-{
-	int err;
-
-	memset(message, 0, sizeof(*message));
-	message->type = WIRE_HELLO;
-	message->hello.version = WIRE_VERSION;
-	message->hello.min_version = WIRE_VERSION;
-	message->hello.pid = (uint32_t)getpid();
-	strcpy(message->hello.name, "pagerctl");
-	read_host_id(message->hello.host_id);
-	err = channel_send_magic(channel);
-	if (err)
-		return err;
-	err = channel_send(channel, message);
-	if (err)
-		return err;
-	err = expect(channel, WIRE_WELCOME, message, &out->refusal);
-	if (err)
-		return err;
-	out->welcome = message->welcome;
+	} while (asking->message.type != WIRE_GRANT);
 	return 0;
 }
 
-/* Nobody waits for more than one slab. -ENOSPC if there is none. */
-static int lease(struct channel *channel, struct wire_message *message, struct probe *out,
-		 struct wire_slab *slab)
+/* -ENOSPC if there is none. */
+static int lease_slab(struct asking *asking, struct tp_remote *out)
 {
+	struct wire_message *message = &asking->message;
 	int err;
 
 	memset(message, 0, sizeof(*message));
 	message->type = WIRE_LEASE;
 	message->lease.request = 1;
 	message->lease.slabs = 1;
-	err = channel_send(channel, message);
+	err = channel_send(&asking->channel, message);
 	if (err)
 		return err;
-	err = expect(channel, WIRE_GRANT, message, &out->refusal);
+	err = await_grant(asking);
 	if (err)
 		return err;
 	if (!message->grant.count)
 		return -ENOSPC;
-	*slab = message->grant.slabs[0];
+	out->key = message->grant.slabs[0].key;
+	out->address = message->grant.slabs[0].address;
+	out->rkey = message->grant.slabs[0].rkey;
+	out->bytes = asking->attempt.welcome.slab_bytes;
 	return 0;
 }
 
-/* The donor takes the slab back when the session says goodbye, or when it ends without. */
-static void say_goodbye(struct channel *channel, struct wire_message *message)
+/* So the donor has its slab back at once; without it, it has it when it sees the connection end. */
+static void say_goodbye(struct asking *asking)
 {
-	memset(message, 0, sizeof(*message));
-	message->type = WIRE_BYE;
-	if (channel_send(channel, message) == 0)
-		(void)!channel_flush(channel);
+	memset(&asking->message, 0, sizeof(asking->message));
+	asking->message.type = WIRE_BYE;
+	if (channel_send(&asking->channel, &asking->message) == 0)
+		(void)!channel_flush(&asking->channel);
 }
 
 /* ---- data connection ---- */
 
-/* As the transports want it: watch for a moment, then sleep. */
 static int wait_done(struct tp_conn *conn)
 {
 	uint64_t start = clock_ns();
@@ -148,12 +109,10 @@ static int wait_done(struct tp_conn *conn)
 			return done.status;
 		if (clock_ns() - start > STEP_NS)
 			return -ETIMEDOUT;
-		if (clock_ns() - start < SPIN_NS) {
+		if (clock_ns() - start < SPIN_NS)
 			spin_pause();
-			continue;
-		}
-		if (tp_arm(conn, &wait.fd, &wait.events) == 0)
-			poll(&wait, 1, 100);
+		else if (tp_arm(conn, &wait.fd, &wait.events) == 0)
+			poll(&wait, 1, LOOK_MS);
 	}
 }
 
@@ -184,14 +143,9 @@ static int read_pages(struct tp_conn *conn, uint32_t handle, void *buffer, struc
 	return 0;
 }
 
-static int measure(struct tp *tp, const struct tp_target *target, const struct wire_slab *slab,
-		   struct probe *out)
+static int measure(struct asking *asking, const struct tp_remote *remote, struct hist *round_trip)
 {
-	struct tp_remote remote = {.key = slab->key,
-				   .bytes = out->welcome.slab_bytes,
-				   .address = slab->address,
-				   .rkey = slab->rkey};
-	struct tp_conn *conn;
+	struct tp_conn *conn = asking->attempt.conns[STORE_READS];
 	uint32_t handle;
 	void *buffer;
 	int err;
@@ -199,114 +153,122 @@ static int measure(struct tp *tp, const struct tp_target *target, const struct w
 	buffer = aligned_alloc(PAGE_BYTES, PAGE_BYTES);
 	if (!buffer)
 		return -ENOMEM;
-	err = tp_register(tp, buffer, PAGE_BYTES);
+	err = tp_register(asking->tps[asking->attempt.kind], buffer, PAGE_BYTES);
 	if (err)
 		goto out_free;
-	err = tp_connect(tp, target, &conn);
+	err = tp_attach(conn, remote, &handle);
 	if (err)
 		goto out_free;
-	err = tp_attach(conn, &remote, &handle);
-	if (err)
-		goto out_disconnect;
-	err = read_pages(conn, handle, buffer, &out->round_trip);
-	tp_detach(conn, handle);
-out_disconnect:
-	tp_disconnect(conn);
+	err = read_pages(conn, handle, buffer, round_trip);
+	if (!err)
+		tp_detach(conn, handle); /* after an error it ends with the connection */
 out_free:
 	free(buffer);
 	return err;
 }
 
-static int try_kind(enum tp_kind kind, const struct config_donor *donor,
-		    const struct wire_slab *slab, struct probe *out)
+/* ---- the attempt ---- */
+
+static void wake_nobody(void *arg UNUSED)
 {
-	struct tp_target target = {.host = donor->host[0] ? donor->host : "127.0.0.1",
-				   .port = out->welcome.data_port,
-				   .path = out->welcome.local_path};
-	struct tp *tp;
+}
+
+static bool await_attempt(struct attempt *attempt)
+{
+	uint64_t deadline = clock_ns() + PATIENCE_NS;
+
+	while (!attempt_is_done(attempt)) {
+		if (clock_ns() > deadline)
+			return false;
+		poll(NULL, 0, LOOK_MS);
+	}
+	return true;
+}
+
+static void talk(struct asking *asking, struct probe *out)
+{
+	struct tp_remote remote;
+	unsigned lane;
 	int err;
 
-	out->kind = kind;
-	memset(&out->round_trip, 0, sizeof(out->round_trip));
-	memcpy(target.token, out->welcome.token, sizeof(target.token));
-	err = tp_open(kind, NULL, &tp);
-	if (err)
-		return err;
-	err = measure(tp, &target, slab, out);
-	tp_close(tp);
-	return err;
-}
-
-static bool is_this_host(const struct wire_welcome *welcome)
-{
-	uint8_t ours[WIRE_HOST_ID_BYTES];
-
-	read_host_id(ours);
-	return welcome->local_path[0] && memcmp(ours, welcome->host_id, sizeof(ours)) == 0;
-}
-
-/* What the store does: shm to a donor on this host, tcp to others and where shm does not work. */
-static int try_kinds(const struct config_donor *donor, enum config_transport transport,
-		     const struct wire_slab *slab, struct probe *out)
-{
-	bool is_local = is_this_host(&out->welcome);
-
-	if (transport == CONFIG_SHM && !is_local)
-		return -ENOTSUP;
-	if (transport == CONFIG_SHM)
-		return try_kind(TP_SHM, donor, slab, out);
-	if (transport == CONFIG_AUTO && is_local && try_kind(TP_SHM, donor, slab, out) == 0)
-		return 0;
-	return try_kind(TP_TCP, donor, slab, out);
-}
-
-/* ---- all of it ---- */
-
-static int probe_session(struct channel *channel, struct wire_message *message,
-			 const struct config_donor *donor, enum config_transport transport,
-			 struct probe *out)
-{
-	struct wire_slab slab;
-	int err;
-
-	out->step = PROBE_HELLO;
-	err = say_hello(channel, message, out);
-	if (err)
-		return err;
-	out->step = PROBE_LEASE;
-	err = lease(channel, message, out, &slab);
-	if (err)
-		return err;
-	out->step = PROBE_DATA;
-	err = try_kinds(donor, transport, &slab, out);
-	say_goodbye(channel, message);
+	out->welcome = asking->attempt.welcome;
+	out->kind = asking->attempt.kind;
+	err = lease_slab(asking, &remote);
 	if (!err)
-		out->step = PROBE_DONE;
+		err = measure(asking, &remote, &out->round_trip);
+	if (err)
+		fail(out, err == -ENOSPC ? PROBE_FULL : PROBE_BROKEN, err);
+	for (lane = 0; lane < STORE_LANES; lane++)
+		tp_disconnect(asking->attempt.conns[lane]);
+	say_goodbye(asking);
+	channel_close(&asking->channel);
+}
+
+/* Returns whether `asking` may be freed: a look-up of a name that hangs still needs it. */
+static bool ask(struct asking *asking, struct probe *out)
+{
+	int err = attempt_start(&asking->attempt);
+
+	if (err) {
+		fail(out, PROBE_AWAY, err);
+		return true;
+	}
+	if (!await_attempt(&asking->attempt)) {
+		fail(out, PROBE_NO_ANSWER, -ETIMEDOUT);
+		return attempt_abandon(&asking->attempt);
+	}
+	attempt_collect(&asking->attempt);
+	if (asking->attempt.err) {
+		fail(out, PROBE_AWAY, asking->attempt.err);
+		snprintf(out->why, sizeof(out->why), "%s", asking->attempt.why);
+	} else {
+		talk(asking, out);
+	}
+	return true;
+}
+
+static int open_transports(struct asking *asking)
+{
+	int err;
+
+	err = tp_open(TP_SHM, NULL, &asking->tps[TP_SHM]);
+	if (err)
+		return err;
+	err = tp_open(TP_TCP, NULL, &asking->tps[TP_TCP]);
+	if (err)
+		tp_close(asking->tps[TP_SHM]);
 	return err;
 }
 
-/* Channel and message are large, and a stack is not. */
-struct session {
-	struct channel channel;
-	struct wire_message message;
-};
+static void prepare(struct asking *asking, const struct config_donor *donor,
+		    enum config_transport transport)
+{
+	asking->donor = *donor;
+	asking->attempt.donor = &asking->donor;
+	asking->attempt.transport = transport;
+	asking->attempt.tps = asking->tps;
+	asking->attempt.channel = &asking->channel;
+	asking->attempt.deadline_ns = clock_ns() + STEP_NS;
+	asking->attempt.wake = wake_nobody;
+}
 
 void probe_donor(const struct config_donor *donor, enum config_transport transport,
 		 struct probe *out)
 {
-	struct session *session = calloc(1, sizeof(*session));
+	struct asking *asking = calloc(1, sizeof(*asking));
+	int err;
 
 	memset(out, 0, sizeof(*out));
-	out->step = PROBE_CONNECT;
-	if (!session) {
-		out->err = -ENOMEM;
+	err = asking ? open_transports(asking) : -ENOMEM;
+	if (err) {
+		fail(out, PROBE_AWAY, err);
+		goto out_free;
+	}
+	prepare(asking, donor, transport);
+	if (!ask(asking, out))
 		return;
-	}
-	out->err = dial(donor, &session->channel);
-	if (!out->err) {
-		out->err =
-			probe_session(&session->channel, &session->message, donor, transport, out);
-		channel_close(&session->channel);
-	}
-	free(session);
+	tp_close(asking->tps[TP_TCP]);
+	tp_close(asking->tps[TP_SHM]);
+out_free:
+	free(asking);
 }

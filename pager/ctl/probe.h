@@ -1,32 +1,30 @@
 /*
- * Asks a donor who it is and how fast it answers: hello, one slab for a moment, a thousand reads of
- * one page. Blocks, for a few seconds at most; leaves nothing behind.
+ * Asks a donor what an engine would ask, by the engine's own code: the greeting, the choice of the
+ * transport; then one slab for a moment, and a thousand reads of one page. Blocks, for a few
+ * seconds at most; leaves nothing behind.
  */
 #ifndef PAGER_CTL_PROBE_H
 #define PAGER_CTL_PROBE_H
 
 #include "common/base/hist.h"
-#include "common/transport/transport.h"
-#include "common/wire/wire.h"
-#include "pager/config.h"
+#include "pager/attempt.h"
 
 #define PROBE_READS 1000
 
-/* How far it got. */
-enum probe_step {
-	PROBE_CONNECT, /* no connection */
-	PROBE_HELLO,   /* no welcome */
-	PROBE_LEASE,   /* welcome is set; no slab */
-	PROBE_DATA,    /* kind is set; data does not flow */
-	PROBE_DONE,    /* round_trip is set */
+enum probe_result {
+	PROBE_WORKS,
+	PROBE_AWAY,	 /* cannot be reached, or is no donor that we understand */
+	PROBE_NO_ANSWER, /* not even a refusal, in time */
+	PROBE_FULL,	 /* welcome is set; no slab to be had */
+	PROBE_BROKEN,	 /* welcome is set; then it fails */
 };
 
 struct probe {
-	enum probe_step step;
-	int err;		   /* why no further: negative errno, 0 when PROBE_DONE */
-	struct wire_error refusal; /* code 0, or what the donor answered instead */
+	enum probe_result result;
+	int err;		     /* negative errno when it does not work */
+	char why[ATTEMPT_WHY_BYTES]; /* one clause, then */
 	struct wire_welcome welcome;
-	enum tp_kind kind;	/* what `auto` would use, or what was asked for */
+	enum tp_kind kind;	/* what the engine would use */
 	struct hist round_trip; /* ns, of 4 KiB reads */
 };
 
