@@ -19,6 +19,13 @@
 #define ACCEPTS_PER_TURN 64
 #define BACKLOG 1024
 
+/*
+ * The kernel ends a killed program's io_uring, and with it the polls that hold its listening
+ * sockets, a moment after the program: whoever restarts a donord at once must not fail for that.
+ */
+#define IN_USE_NS 1000000000ull
+#define IN_USE_RETRY_MS 20
+
 /* A client's host that vanished without a word is noticed within about half a minute. */
 #define KEEPALIVE_IDLE_S 10
 #define KEEPALIVE_INTERVAL_S 5
@@ -250,6 +257,20 @@ static int open_local(struct donor *donor, char *why)
 	return 0;
 }
 
+/* NULL: the Unix socket. */
+static int open_patiently(struct donor *donor, const struct donor_address *address, char *why)
+{
+	uint64_t deadline = clock_ns() + IN_USE_NS;
+	int err;
+
+	for (;;) {
+		err = address ? open_tcp(donor, address, why) : open_local(donor, why);
+		if (err != -EADDRINUSE || clock_ns() >= deadline)
+			return err;
+		poll(NULL, 0, IN_USE_RETRY_MS);
+	}
+}
+
 /* A socket that nobody asked for may be missing, as long as there is another way in. */
 static int open_local_if_wanted(struct donor *donor, char *why)
 {
@@ -258,7 +279,7 @@ static int open_local_if_wanted(struct donor *donor, char *why)
 
 	if (options->local == DONOR_LOCAL_NONE)
 		return 0;
-	err = open_local(donor, why);
+	err = open_patiently(donor, NULL, why);
 	if (!err || options->local == DONOR_LOCAL_PATH || !donor->listeners.count)
 		return err;
 	log_warn("%s", why);
@@ -271,7 +292,7 @@ int listeners_open(struct donor *donor, char why[DONOR_WHY_BYTES])
 	int err;
 
 	for (unsigned i = 0; i < options->listen_count; i++) {
-		err = open_tcp(donor, &options->listen[i], why);
+		err = open_patiently(donor, &options->listen[i], why);
 		if (err)
 			goto err_close;
 	}

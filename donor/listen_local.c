@@ -40,6 +40,8 @@ static int absolute_path(const char *path, char out[WIRE_PATH_BYTES])
 
 	if (path[0] == '/')
 		return snprintf(out, WIRE_PATH_BYTES, "%s", path);
+	if (!strncmp(path, "./", 2))
+		path += 2;
 	if (!getcwd(directory, sizeof(directory)))
 		return -errno;
 	return snprintf(out, WIRE_PATH_BYTES, "%s/%s", directory, path);

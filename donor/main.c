@@ -87,7 +87,7 @@ static void stop(struct running *running, unsigned signal)
 	if (donor->is_stopping)
 		return;
 	donor->is_stopping = true;
-	log_info("stopping: %s, %u sessions, %u slabs lent", strsignal((int)signal),
+	log_info("stopping: SIG%s, %u sessions, %u slabs lent", sigabbrev_np((int)signal),
 		 donor->sessions.count[DONOR_SESSION_OPEN], lease_table_count(donor->leases));
 	announce_stopping();
 	listeners_close(&donor->listeners);
