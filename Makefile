@@ -1,7 +1,8 @@
 # Everything here is for people: see `make help`.
 #
 #   O=DIR        where the build goes            (build, build-address-undefined, build-clang, ...)
-#   CC=gcc|clang SAN=address,undefined|thread    WERROR=0 for compilers newer than ours
+#   CC=gcc|clang SAN=address,undefined|thread    V=1 shows commands
+#   WERROR=0     for compilers newer than ours
 #
 # A program is a list of rooms; a room is all .c files of a folder. Adding a file needs no edit here.
 
@@ -14,6 +15,8 @@ O ?= build$(if $(SAN),-$(subst $(comma),-,$(SAN)))$(if $(findstring clang,$(CC))
 PREFIX ?= /usr/local
 DESTDIR ?=
 WERROR ?= 1
+V ?= 0
+Q := $(if $(filter 0,$(V)),@)
 
 VERSION := 0.1.0
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla \
@@ -48,7 +51,8 @@ all: $(PROGRAMS) ## donord, pagerctl and libpager.so (the default)
 
 $(O)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -MMD -MP -c $< -o $@
+	@echo "  CC    $@"
+	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c $< -o $@
 
 # ---- programs ----
 
@@ -59,14 +63,18 @@ $(O)/libengine.a: $(call objs,$(PAGER))
 $(O)/libctl.a: $(call objs,$(CTL))
 $(O)/lib%.a:
 	@rm -f $@
-	ar rcs $@ $^
+	@echo "  AR    $@"
+	$(Q)ar rcs $@ $^
 
 $(O)/donord: $(call objs,donor/main.c) $(O)/libdonor.a $(O)/libcommon.a
-	$(CC) $(LDFLAGS_ALL) $^ $(URING) -lsystemd -o $@
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LDFLAGS_ALL) $^ $(URING) -lsystemd -o $@
 $(O)/pagerctl: $(call objs,pager/ctl/main.c) $(O)/libctl.a $(O)/libengine.a $(O)/libcommon.a
-	$(CC) $(LDFLAGS_ALL) $^ $(URING) -ljansson -o $@
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LDFLAGS_ALL) $^ $(URING) -ljansson -o $@
 $(O)/libpager.so: $(call objs,$(LIB) $(PAGER) $(COMMON)) libpager/libpager.map
-	$(CC) -shared $(LDFLAGS_ALL) -Wl,-soname,libpager.so -Wl,-z,now -Wl,-z,defs -Wl,-z,nodelete \
+	@echo "  LINK  $@"
+	$(Q)$(CC) -shared $(LDFLAGS_ALL) -Wl,-soname,libpager.so -Wl,-z,now -Wl,-z,defs -Wl,-z,nodelete \
 		-Wl,--version-script=libpager/libpager.map $(filter %.o,$^) $(URING) -o $@
 
 # ---- tests ----
@@ -74,7 +82,8 @@ $(O)/libpager.so: $(call objs,$(LIB) $(PAGER) $(COMMON)) libpager/libpager.map
 TEST_LIBS := $(O)/libctl.a $(O)/libdonor.a $(O)/libengine.a $(O)/libcommon.a
 
 $(O)/tests/%: $(O)/tests/%.o $(O)/tests/suite.o $(TEST_LIBS)
-	$(CC) $(LDFLAGS_ALL) $^ $(URING) -lsystemd -ljansson -lcunit -o $@
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LDFLAGS_ALL) $^ $(URING) -lsystemd -ljansson -lcunit -o $@
 $(BENCH) $(HELPERS): LDFLAGS += -lm
 
 # Objects made on the way to a test are kept, or every run would compile them again.

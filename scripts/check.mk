@@ -16,8 +16,8 @@ check: deps ## all tests but the fault runs
 check-unit: $(UNIT) ## pure parts: no network, no root, no clock
 	@scripts/run-tests unit $^
 
-check-contract: $(CONTRACT) ## what every transport promises
-	@scripts/run-tests contract $^
+check-contract: $(O)/donord $(CONTRACT) ## what every transport promises
+	@scripts/run-tests contract $(CONTRACT)
 
 check-integration: all $(HELPERS) ## real programs on a donor of this host
 	@tests/integration/run --build $(O)
@@ -31,7 +31,8 @@ FUZZERS := $(patsubst %.c,$(O)/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 # Shorter stems win: this is the rule for tests/fuzz, not the one of the other tests.
 $(O)/tests/fuzz/%: $(O)/tests/fuzz/%.o $(TEST_LIBS)
-	$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer $^ $(URING) -lsystemd -ljansson -o $@
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer $^ $(URING) -lsystemd -ljansson -o $@
 
 fuzz-programs: $(FUZZERS)
 
@@ -46,7 +47,8 @@ FAULTS := $(patsubst %.c,$(O)/%,$(wildcard tests/faults/fault_*.c))
 FAULT_PARTS := $(call objs,$(filter-out tests/faults/fault_%,$(wildcard tests/faults/*.c)))
 
 $(O)/tests/faults/%: $(O)/tests/faults/%.o $(FAULT_PARTS) $(TEST_LIBS)
-	$(CC) $(LDFLAGS_ALL) $^ $(URING) -lsystemd -ljansson -o $@
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LDFLAGS_ALL) $^ $(URING) -lsystemd -ljansson -o $@
 
 fault-programs: $(FAULTS)
 

@@ -37,4 +37,4 @@ clean: ## removes every build
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(filter %akefile %.mk,$(MAKEFILE_LIST)) | \
 		awk -F'\t' '{ printf "  %-18s %s\n", $$1, $$2 }'
-	@echo; sed -n '3,4s/^# *//p' Makefile
+	@echo; sed -n '3,5s/^# *//p' Makefile
