@@ -109,6 +109,7 @@ _donor_answered() {
 	grep -q '^donord ready: ' "$DONOR_LOG" || gone "$DONOR_PID"
 }
 
+# shellcheck disable=SC2120 # most tests have one donor only
 # stop_donor [PID]: asks it to end; fails the test if it does not, or not in order.
 stop_donor() {
 	local pid=${1:-$DONOR_PID}
@@ -226,5 +227,5 @@ real_program() {
 			[ -z "$RESULT" ] || same_output "$TMP/plain.result" "$RESULT"
 		done
 	done
-	stop_donor
+	stop_donor "$DONOR_PID"
 }

@@ -1,0 +1,55 @@
+#!/bin/bash
+# Lua's tables and strings.
+# limit: 240
+. "$ROOT/tests/integration/lib.sh"
+
+need lua5.4
+
+cat >"$TMP/work.lua" <<'PROGRAM'
+local count = tonumber(arg[1])
+local seed = 1
+
+local function number()
+	seed = seed * 6364136223846793005 + 1442695040888963407
+	return seed >> 20
+end
+
+local function mix(sum, text)
+	for i = 1, #text, 5 do
+		sum = (sum * 31 + text:byte(i)) & 0xffffffffffff
+	end
+	return sum
+end
+
+local names, byname = {}, {}
+for i = 1, count do
+	local name = string.format("%x-%d", number(), i)
+	names[i] = name
+	byname[name] = {index = i, name:rep(4), {number()}}
+end
+collectgarbage()
+
+local sum = 0
+for i = 1, count do
+	sum = mix(sum, byname[names[i]][1])
+end
+print("in order", sum)
+for _ = 1, count // 10 do
+	local item = byname[names[number() % count + 1]]
+	sum = mix(sum, item[1]) ~ item[2][1]
+	item[2][1] = number()
+end
+print("picked", sum)
+table.sort(names)
+for i = 1, count, 2 do
+	byname[names[i]] = nil
+end
+collectgarbage()
+for i = 2, count, 2 do
+	local item = byname[names[i]]
+	sum = mix(sum, names[i]) ~ item.index ~ item[2][1]
+end
+print("left", sum)
+PROGRAM
+
+real_program lua5.4 "$TMP/work.lua" $((400000 * (1 + 3 * LONG)))

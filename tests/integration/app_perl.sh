@@ -1,0 +1,48 @@
+#!/bin/bash
+# Perl's hashes, arrays and strings.
+# limit: 240
+. "$ROOT/tests/integration/lib.sh"
+
+need perl
+
+cat >"$TMP/work.pl" <<'PROGRAM'
+use strict;
+use warnings;
+use integer;
+use Digest::MD5;
+
+my $count = shift;
+my $seed = 1;
+
+sub number {
+	$seed = ($seed * 1103515245 + 12345) & 0x7fffffff;
+	return $seed >> 3;
+}
+
+my (%table, @rows);
+for my $i (0 .. $count - 1) {
+	my $key = sprintf("%x-%d", number(), $i);
+	$table{$key} = [$i, $key x 3, number()];
+	push @rows, $key;
+}
+my $md5 = Digest::MD5->new;
+$md5->add($table{$_}[1]) for @rows;
+print "in order ", $md5->hexdigest, "\n";
+for (1 .. $count / 10) {
+	my $row = $table{$rows[number() % $count]};
+	$row->[2] += number();
+	$md5->add($row->[1]);
+}
+print "picked ", $md5->hexdigest, "\n";
+my @sorted = sort { $a cmp $b } @rows;
+for (my $i = 0; $i < $count; $i += 2) {
+	delete $table{$sorted[$i]};
+}
+for (my $i = 1; $i < $count; $i += 2) {
+	$md5->add(join ' ', @{$table{$sorted[$i]}});
+}
+my $text = join ',', @sorted;
+print "left ", scalar(keys %table), ' ', length($text), ' ', $md5->add($text)->hexdigest, "\n";
+PROGRAM
+
+real_program env PERL_HASH_SEED=1 perl "$TMP/work.pl" $((350000 * (1 + 3 * LONG)))

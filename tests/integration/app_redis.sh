@@ -1,0 +1,10 @@
+#!/bin/bash
+# A redis server with 300 MB of values: all set, some replaced, every one read back and compared.
+# limit: 300
+. "$ROOT/tests/integration/lib.sh"
+
+need redis-server
+
+real_program "$PROGS/prog_kv" redis "$TMP/server.sock" $((150000 * (1 + 3 * LONG))) 2000 \
+	redis-server --save '' --appendonly no --port 0 --unixsocket "$TMP/server.sock" \
+	--dir "$TMP" --logfile "$TMP/server.log"

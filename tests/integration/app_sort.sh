@@ -1,0 +1,19 @@
+#!/bin/bash
+# sort with all in one buffer, by one thread and by two.
+# limit: 240
+. "$ROOT/tests/integration/lib.sh"
+
+need sort awk
+
+awk -v lines=$((1500000 * (1 + 3 * LONG))) 'BEGIN {
+	seed = 1
+	for (i = 0; i < lines; i++) {
+		seed = (seed * 16807) % 2147483647
+		printf "%010d line %d of the input, in no order at all %d\n", seed, i, seed % 977
+	}
+}' >"$TMP/input"
+
+for threads in 1 2; do
+	real_program sort -S 400M --parallel=$threads -T "$TMP" "$TMP/input"
+	sort -c "$TMP/paged.out" || fail "the output is not sorted"
+done
