@@ -50,7 +50,12 @@ $(O)/tests/faults/%: $(O)/tests/faults/%.o $(FAULT_PARTS) $(TEST_LIBS)
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LDFLAGS_ALL) $^ $(URING) -lsystemd -ljansson -o $@
 
-fault-programs: $(FAULTS)
+# The programs have faults of their own, for tests that run them.
+ifneq ($(findstring FAULT_POINTS,$(CFLAGS)),)
+$(PROGRAMS): $(FAULT_PARTS)
+endif
+
+fault-programs: $(O)/donord $(FAULTS)
 
 check-faults: ## every error path, by failing the N-th call for each N
 	@$(MAKE) --no-print-directory SAN=address,undefined O=$(O)/faults CFLAGS=-DFAULT_POINTS \
