@@ -246,19 +246,16 @@ int stats_create(struct stats_page **out)
 	return 0;
 }
 
-void stats_remove(struct stats_page *page)
+void stats_remove(const struct stats_page *page)
 {
 	char path[NAME_BYTES];
 
-	if (!page)
-		return;
 	/* Without the magic there never was a file. */
-	if (page->magic == STATS_MAGIC) {
-		snprintf(path, sizeof(path), STATS_DIR "%u/%u", geteuid(), page->pid);
-		if (unlink(path) && errno != ENOENT)
-			log_debug("cannot remove %s: %s", path, strerror(errno));
-	}
-	munmap(page, page_span());
+	if (!page || page->magic != STATS_MAGIC)
+		return;
+	snprintf(path, sizeof(path), STATS_DIR "%u/%u", geteuid(), page->pid);
+	if (unlink(path) && errno != ENOENT)
+		log_debug("cannot remove %s: %s", path, strerror(errno));
 }
 
 /* ---- reader ---- */

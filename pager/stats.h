@@ -1,8 +1,8 @@
 /*
  * The statistics of a running engine, as a page of memory in a file that its user (and only that
- * user, by the kernel's own rules) can read: STATS_DIR with the uid, then the process id. The engine
- * writes, anybody who may open it reads at any moment; no call, no thread, no socket. Every counter
- * has one writing thread and only grows, unless it says "now".
+ * user, by the kernel's own rules) can read: STATS_DIR with the uid, then the process id. The
+ * engine writes, anybody who may open it reads at any moment; no call, no thread, no socket. Every
+ * counter has one writing thread and only grows, unless it says "now".
  *
  * The file is made when the engine becomes active (memory nears the budget) and removed when the
  * process ends in order; what a killed process leaves is removed by the next reader.
@@ -76,13 +76,16 @@ struct stats_page {
 };
 
 /*
- * Writer: makes and maps the file; *out stays until stats_remove(), and does not exist in forked
- * children. If there can be no file, a page that nobody else can see, and a log line why; fails
- * only without memory. No malloc, no stdio.
+ * Writer: makes and maps the file; *out stays until the process ends, and does not exist in
+ * forked children. If there can be no file, a page that nobody else can see, and a log line why;
+ * fails only without memory. No malloc, no stdio.
  */
 int stats_create(struct stats_page **out) MUST_CHECK;
-/* Unmaps, and removes the file if it is this process's own. NULL is allowed. */
-void stats_remove(struct stats_page *page);
+/*
+ * Removes the file if it is this process's own. The page stays: at the end of a process there are
+ * threads that still count. NULL is allowed.
+ */
+void stats_remove(const struct stats_page *page);
 
 /*
  * Reader: a copy of this moment. -ESRCH no such process, -ENOENT no engine active in it, -EACCES
