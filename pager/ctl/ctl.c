@@ -28,9 +28,9 @@ static int complain(const char *command, const char *word, const char *what)
 	return CTL_BAD_OPTION;
 }
 
-int ctl_option_next(int argc, char **argv, const struct option *table)
+int ctl_option_next(int argc, char **argv, const char *where, const struct option *table)
 {
-	int val = getopt_long(argc, argv, "+:", table, NULL);
+	int val = getopt_long(argc, argv, where, table, NULL);
 	const char letter[] = {'-', (char)optopt, '\0'};
 
 	if (val == ':')

@@ -32,14 +32,18 @@ extern const struct ctl_command ctl_run, ctl_stat, ctl_doctor;
 /* Prints "pagerctl: " and the line on standard error. Returns `status`. */
 int ctl_fail(int status, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
+/* Where options may be: only in front of the first other word, or anywhere. */
+#define CTL_OPTIONS_FIRST "+:"
+#define CTL_OPTIONS_ANYWHERE ":"
+
 /*
  * The next option's `val`, -1 when there are none left, CTL_BAD_OPTION after a complaint. `table`
- * is what getopt_long() wants, its vals between 1 and 31; options end at the first word that is
- * none. argv[0] is the command's name. ctl_options_begin() comes before the first.
+ * is what getopt_long() wants, its vals between 1 and 31. argv[0] is the command's name.
+ * ctl_options_begin() comes before the first; optind is the first other word after the last.
  */
 #define CTL_BAD_OPTION '?'
 void ctl_options_begin(void);
-int ctl_option_next(int argc, char **argv, const struct option *table);
+int ctl_option_next(int argc, char **argv, const char *where, const struct option *table);
 
 /* Adds what --donor and --donors give. 0, or CTL_USAGE after a complaint. */
 int ctl_add_donor(struct config *config, const char *command, const char *text);

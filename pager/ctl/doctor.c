@@ -64,7 +64,7 @@ static int parse(int argc, char **argv, struct request *request)
 	if (config_from_env(&request->config, getenv, why))
 		return ctl_fail(CTL_USAGE, "doctor: %s", why);
 	ctl_options_begin();
-	while ((option = ctl_option_next(argc, argv, options)) != -1) {
+	while ((option = ctl_option_next(argc, argv, CTL_OPTIONS_ANYWHERE, options)) != -1) {
 		err = take_option(request, option);
 		if (err)
 			return err;

@@ -41,8 +41,8 @@ static void add_working(struct report *report, const struct config_donor *donor,
 			const struct probe *probe)
 {
 	const struct wire_welcome *welcome = &probe->welcome;
-	uint64_t p50 = hist_percentile(&probe->round_trip, 0.50);
-	uint64_t p99 = hist_percentile(&probe->round_trip, 0.99);
+	uint64_t p50 = format_percentile(&probe->round_trip, 0.50);
+	uint64_t p99 = format_percentile(&probe->round_trip, 0.99);
 	char free_text[FORMAT_BYTES], p50_text[FORMAT_BYTES], p99_text[FORMAT_BYTES];
 	uint64_t free_bytes;
 

@@ -39,3 +39,11 @@ void format_plain(char *text)
 		if (*text < ' ' || *text > '~')
 			*text = '?';
 }
+
+uint64_t format_percentile(const struct hist *hist, double share)
+{
+	uint64_t edge = hist_percentile(hist, share);
+	uint64_t max = atomic_load_explicit(&hist->max, memory_order_relaxed);
+
+	return edge < max ? edge : max;
+}

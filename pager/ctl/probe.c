@@ -83,13 +83,17 @@ static int lease_slab(struct asking *asking, struct tp_remote *out)
 	return 0;
 }
 
-/* So the donor has its slab back at once; without it, it has it when it sees the connection end. */
+/* The donor hangs up once it has its slab back, so that whoever asks next finds it free. */
 static void say_goodbye(struct asking *asking)
 {
+	uint64_t deadline = clock_ns() + STEP_NS;
+
 	memset(&asking->message, 0, sizeof(asking->message));
 	asking->message.type = WIRE_BYE;
-	if (channel_send(&asking->channel, &asking->message) == 0)
-		(void)!channel_flush(&asking->channel);
+	if (channel_send(&asking->channel, &asking->message))
+		return;
+	while (channel_wait(&asking->channel, deadline, &asking->message) > 0)
+		;
 }
 
 /* ---- data connection ---- */

@@ -139,7 +139,7 @@ int run_parse(int argc, char **argv, struct run_request *out)
 	if (config_from_env(&request.config, getenv, why))
 		return ctl_fail(CTL_USAGE, "run: %s", why);
 	ctl_options_begin();
-	while ((option = ctl_option_next(argc, argv, options)) != -1) {
+	while ((option = ctl_option_next(argc, argv, CTL_OPTIONS_FIRST, options)) != -1) {
 		err = take_option(&request, &first_donor, option);
 		if (err)
 			return err;

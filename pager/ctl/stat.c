@@ -67,7 +67,7 @@ static int parse(int argc, char **argv, struct request *request)
 	int err;
 
 	ctl_options_begin();
-	while ((option = ctl_option_next(argc, argv, options)) != -1) {
+	while ((option = ctl_option_next(argc, argv, CTL_OPTIONS_ANYWHERE, options)) != -1) {
 		err = 0;
 		if (option == OPT_ALL)
 			all = true;

@@ -1,5 +1,7 @@
 #include "pager/ctl/stat.h"
 
+#include "pager/ctl/format.h"
+
 /* Counters of 64 bits; JSON's integers are signed, and 2^63 bytes are nowhere near. */
 static json_int_t number(const _Atomic uint64_t *counter)
 {
@@ -13,9 +15,9 @@ static json_t *latency_json(const struct hist *hist)
 
 	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "count", (json_int_t)count, "mean_ns",
 			 (json_int_t)(count ? sum / count : 0), "p50_ns",
-			 (json_int_t)hist_percentile(hist, 0.50), "p90_ns",
-			 (json_int_t)hist_percentile(hist, 0.90), "p99_ns",
-			 (json_int_t)hist_percentile(hist, 0.99), "max_ns", number(&hist->max));
+			 (json_int_t)format_percentile(hist, 0.50), "p90_ns",
+			 (json_int_t)format_percentile(hist, 0.90), "p99_ns",
+			 (json_int_t)format_percentile(hist, 0.99), "max_ns", number(&hist->max));
 }
 
 static json_t *latencies_json(const struct stats_page *page)

@@ -77,7 +77,7 @@ static void print_latency(FILE *to, const char *what, const struct hist *hist)
 
 	fprintf(to, "%-10s%14" PRIu64, what, hist_count(hist));
 	for (i = 0; i < ARRAY_LEN(shares); i++)
-		fprintf(to, "%11s", format_duration(hist_percentile(hist, shares[i]), text));
+		fprintf(to, "%11s", format_duration(format_percentile(hist, shares[i]), text));
 	fprintf(to, "%11s\n", format_duration(hist->max, text));
 }
 

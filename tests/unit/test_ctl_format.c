@@ -51,6 +51,18 @@ static void names_cannot_command_a_terminal(void)
 	CU_ASSERT_STRING_EQUAL(text, "a?[2J??? z");
 }
 
+static void a_percentile_is_not_over_the_largest(void)
+{
+	static struct hist hist;
+
+	CU_ASSERT_EQUAL(format_percentile(&hist, 0.5), 0);
+	hist_add(&hist, 1000000);
+	hist_add(&hist, 10);
+	CU_ASSERT(hist_percentile(&hist, 0.99) > 1000000);
+	CU_ASSERT_EQUAL(format_percentile(&hist, 0.99), 1000000);
+	CU_ASSERT_EQUAL(format_percentile(&hist, 0.5), hist_percentile(&hist, 0.5));
+}
+
 int main(void)
 {
 	static const struct suite_test tests[] = {
@@ -58,6 +70,7 @@ int main(void)
 		SUITE_TEST(rounding_up_carries_into_the_next_unit),
 		SUITE_TEST(durations_have_the_unit_that_fits),
 		SUITE_TEST(names_cannot_command_a_terminal),
+		SUITE_TEST(a_percentile_is_not_over_the_largest),
 		SUITE_END,
 	};
 
