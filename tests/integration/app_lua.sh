@@ -52,4 +52,4 @@ end
 print("left", sum)
 PROGRAM
 
-real_program lua5.4 "$TMP/work.lua" $((400000 * (1 + 3 * LONG)))
+real_program lua5.4 "$TMP/work.lua" $((150000 * (1 + 3 * LONG)))

@@ -45,4 +45,4 @@ my $text = join ',', @sorted;
 print "left ", scalar(keys %table), ' ', length($text), ' ', $md5->add($text)->hexdigest, "\n";
 PROGRAM
 
-real_program env PERL_HASH_SEED=1 perl "$TMP/work.pl" $((350000 * (1 + 3 * LONG)))
+real_program env PERL_HASH_SEED=1 perl "$TMP/work.pl" $((175000 * (1 + 3 * LONG)))
