@@ -129,7 +129,7 @@ static void *work(void *arg)
 
 static struct arena *arena_alloc(const struct slab_kind *kind, unsigned slabs)
 {
-	struct arena *arena = calloc(1, sizeof(*arena));
+	struct arena *arena = FAULT_POINT() ? NULL : calloc(1, sizeof(*arena));
 
 	if (!arena)
 		return NULL;

@@ -1,6 +1,7 @@
 #include "donor/door.h"
 
 #include "common/base/clock.h"
+#include "common/base/fault_point.h"
 #include "common/base/loop.h"
 #include "donor/donor.h"
 #include "donor/peer.h"
@@ -140,7 +141,7 @@ static void make_room(struct door *door)
 
 void door_take(struct donor *donor, int fd, bool is_local)
 {
-	struct caller *caller = calloc(1, sizeof(*caller));
+	struct caller *caller = FAULT_POINT() ? NULL : calloc(1, sizeof(*caller));
 
 	if (!caller)
 		goto err_close;

@@ -100,8 +100,10 @@ static void wait_end(struct donor *donor, struct lending_wait *wait)
 	free(wait);
 }
 
+/* The first slabs may have waited for the last ones: their time begins when the client has them. */
 static void answer(struct donor *donor, struct lending_wait *wait)
 {
+	lease_table_renew(donor->leases, &wait->session->holder, clock_ns());
 	wait->grant.grant.slabs_free = arena_slabs_free(donor->arena);
 	log_debug("session %" PRIu64 ": %u of %u slabs granted", wait->session->id,
 		  wait->grant.grant.count, wait->wanted);

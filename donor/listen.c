@@ -1,6 +1,7 @@
 #include "donor/listen.h"
 
 #include "common/base/clock.h"
+#include "common/base/fault_point.h"
 #include "common/base/loop.h"
 #include "donor/donor.h"
 
@@ -125,9 +126,11 @@ static int explain(const struct donor_address *address, int err, char *why)
 
 static int bind_tcp(const struct addrinfo *info, int *out)
 {
-	int fd = socket(info->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int err;
+	int fd, err;
 
+	if (FAULT_POINT())
+		return -EMFILE;
+	fd = socket(info->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
 	set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
@@ -193,7 +196,10 @@ static int add(struct donor *donor, int fd, bool is_local, char *why)
 	listener->donor = donor;
 	listener->fd = fd;
 	listener->is_local = is_local;
-	err = listen(fd, BACKLOG) ? -errno : 0;
+	if (FAULT_POINT())
+		err = -EADDRINUSE;
+	else
+		err = listen(fd, BACKLOG) ? -errno : 0;
 	if (!err)
 		err = loop_watch(donor->loop, fd, POLLIN, listener_ready, listener,
 				 &listener->watch);

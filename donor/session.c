@@ -348,6 +348,8 @@ int donor_session_admit(struct donor_session *session)
 {
 	int err;
 
+	if (FAULT_POINT())
+		return -EIO;
 	if (getrandom(session->token, sizeof(session->token), 0) != sizeof(session->token))
 		return -EIO;
 	err = open_domains(session);
