@@ -4,30 +4,38 @@ C_FILES = $(shell find common donor pager libpager tests -name '*.[ch]')
 LINT_C = $(filter %.c,$(C_FILES))
 LINT_JOBS ?= $(shell nproc)
 
-.PHONY: lint lint-format lint-includes lint-sizes lint-shell lint-cppcheck lint-tidy
-lint: lint-format lint-includes lint-sizes lint-shell lint-cppcheck lint-tidy ## format, sizes, direction of includes, shellcheck, cppcheck, clang-tidy
+LINTS := format includes sizes shell cppcheck tidy
+
+.PHONY: lint $(LINTS:%=lint-%)
+lint: $(LINTS:%=lint-%) ## format, sizes, direction of includes, shellcheck, cppcheck, clang-tidy
 
 lint-format:
-	clang-format --dry-run -Werror $(C_FILES)
+	@echo '  CLANG-FORMAT'
+	$(Q)clang-format --dry-run -Werror $(C_FILES)
 
 lint-includes:
-	scripts/lint-includes
+	@echo '  INCLUDES'
+	$(Q)scripts/lint-includes
 
 lint-sizes:
-	scripts/lint-sizes $(C_FILES)
+	@echo '  SIZES'
+	$(Q)scripts/lint-sizes $(C_FILES)
 
 lint-shell:
-	scripts/lint-shell
+	@echo '  SHELLCHECK'
+	$(Q)scripts/lint-shell
 
 # cppcheck guesses what system headers say, but for the macros of queue.h. Left out is what the
 # compilers find, and find better.
 QUEUE_H = $(shell $(CC) -M -xc -include sys/queue.h /dev/null | grep -o '[^ ]*sys/queue.h')
 
 lint-cppcheck:
-	cppcheck -j$(LINT_JOBS) --quiet --error-exitcode=1 --enable=warning,performance,portability \
+	@echo '  CPPCHECK'
+	$(Q)cppcheck -j$(LINT_JOBS) --quiet --error-exitcode=1 --enable=warning,performance,portability \
 		--suppress=uninitvar --suppress=invalidPrintfArgType_uint --inline-suppr \
 		--std=c11 -D_GNU_SOURCE -I. --include=$(QUEUE_H) $(LINT_C)
 
-# Reads .clang-tidy and compile_flags.txt.
+# Reads .clang-tidy and compile_flags.txt. Its standard error is a count of what it left out.
 lint-tidy:
-	printf '%s\n' $(LINT_C) | xargs -P$(LINT_JOBS) -n4 clang-tidy --quiet
+	@echo '  CLANG-TIDY'
+	$(Q)printf '%s\n' $(LINT_C) | xargs -P$(LINT_JOBS) -n4 clang-tidy --quiet 2>/dev/null

@@ -101,7 +101,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char *text = malloc(size + 1);
 
-	must(text != NULL);
+	if (!text)
+		abort();
 	if (size)
 		memcpy(text, data, size);
 	text[size] = '\0';
