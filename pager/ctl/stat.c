@@ -147,7 +147,8 @@ static int show_inactive(const struct request *request)
 
 	read_program(request->pid, program);
 	if (carries == -EACCES)
-		return ctl_fail(CTL_FAILED, "stat: %u: another user's process: ask as that user",
+		return ctl_fail(CTL_FAILED,
+				"stat: %u: not yours to look at: ask as its user or as root",
 				request->pid);
 	if (!carries)
 		return ctl_fail(
@@ -195,7 +196,8 @@ static int show_one(const struct request *request)
 	case -ESRCH:
 		return ctl_fail(CTL_FAILED, "stat: %u: no such process", request->pid);
 	case -EACCES:
-		return ctl_fail(CTL_FAILED, "stat: %u: another user's process: ask as that user",
+		return ctl_fail(CTL_FAILED,
+				"stat: %u: not yours to look at: ask as its user or as root",
 				request->pid);
 	case -EPROTO:
 		return ctl_fail(CTL_FAILED,

@@ -118,7 +118,7 @@ stranger=$!
 is_refused 1 'without libpager.so' "$PAGERCTL" stat $stranger
 if [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null; then
 	cp "$PAGERCTL" "$TMP/pagerctl"
-	is_refused 1 "another user's" setpriv --reuid 65534 --regid 65534 --clear-groups \
+	is_refused 1 'not yours' setpriv --reuid 65534 --regid 65534 --clear-groups \
 		"$TMP/pagerctl" stat $stranger
 fi
 kill $stranger
