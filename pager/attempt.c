@@ -3,7 +3,6 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/transport/dial.h"
-#include "pager/own.h"
 #include "pager/reason.h"
 
 #include <errno.h>
@@ -16,8 +15,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* The resolver's modules want some; only what is touched costs memory. A guess. */
-#define STACK_BYTES (512u * 1024)
+/*
+ * The resolver's modules want some, and the thread's copy of the program's thread-local variables
+ * comes out of it. Only what is touched costs memory. A guess. It is the C library's own mapping:
+ * that may be adopted like any stack of the program (nobody who serves a fault waits for an
+ * attempt), and is put right in a forked child.
+ */
+#define STACK_BYTES (2u << 20)
 
 /* Bounds of what a donor may say of its slabs, from wire.h. */
 #define LEAST_SLAB (UINT64_C(1) << 20)
@@ -291,16 +295,14 @@ static int start_thread(struct attempt *attempt)
 	int err;
 
 	pthread_attr_init(&attr);
-	err = -pthread_attr_setstack(&attr, attempt->stack, STACK_BYTES);
-	if (!err) {
-		/* a signal of the program's must not run on a thread it knows nothing of */
-		sigfillset(&all);
-		pthread_sigmask(SIG_SETMASK, &all, &before);
-		err = -pthread_create(&attempt->thread, &attr, run, attempt);
-		pthread_sigmask(SIG_SETMASK, &before, NULL);
-	}
+	pthread_attr_setstacksize(&attr, STACK_BYTES);
+	/* a signal of the program's must not run on a thread it knows nothing of */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	err = pthread_create(&attempt->thread, &attr, run, attempt);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	pthread_attr_destroy(&attr);
-	return err;
+	return -err;
 }
 
 int attempt_start(struct attempt *attempt)
@@ -309,15 +311,10 @@ int attempt_start(struct attempt *attempt)
 
 	attempt->why[0] = '\0';
 	memset(attempt->conns, 0, sizeof(attempt->conns));
-	attempt->stack = own_alloc(STACK_BYTES);
-	if (!attempt->stack)
-		return -ENOMEM;
 	atomic_store(&attempt->state, RUNNING);
 	err = start_thread(attempt);
-	if (err) {
+	if (err)
 		atomic_store(&attempt->state, IDLE);
-		own_free(attempt->stack, STACK_BYTES);
-	}
 	return err;
 }
 
@@ -329,7 +326,6 @@ bool attempt_is_done(const struct attempt *attempt)
 void attempt_collect(struct attempt *attempt)
 {
 	pthread_join(attempt->thread, NULL);
-	own_free(attempt->stack, STACK_BYTES);
 	atomic_store(&attempt->state, IDLE);
 }
 

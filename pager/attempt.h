@@ -40,10 +40,9 @@ struct attempt {
 	/* its own */
 	_Atomic uint32_t state;
 	pthread_t thread;
-	void *stack;
 };
 
-/* Starts the thread. -ENOMEM or what pthread_create() says; then there is nothing to collect. */
+/* Starts the thread. What pthread_create() says; then there is nothing to collect. */
 int attempt_start(struct attempt *attempt) MUST_CHECK;
 bool attempt_is_done(const struct attempt *attempt);
 /* After it is done: ends the thread. Channel and connections, if any, are the caller's. */

@@ -21,6 +21,9 @@
  */
 #define MOST_SLABS 32u
 
+/* LEASEs that wait for their GRANT: one being carried out, one behind it. A donor lets 8 wait. */
+#define MOST_ASKING 2u
+
 /* A LEASE's number carries how many it asks for: the GRANT's echo tells what is not coming. */
 #define REQUEST(serial, slabs) ((uint32_t)(serial) << 16 | (slabs))
 #define REQUEST_SLABS(request) ((request)&0xffff)
@@ -126,6 +129,7 @@ static void come_up(struct link *link, uint64_t now_ns)
 	link->lease_ns = welcome->lease_ms * NS_PER_MS;
 	link->renew_ns = welcome->renew_ms * NS_PER_MS;
 	link->room = welcome->slabs_free;
+	link->asking = 0;
 	link->asked = 0;
 	link->renewed_ns = 0;
 	link->next_renew_ns = now_ns;
@@ -159,10 +163,11 @@ static int hear_grant(struct link *link, const struct wire_grant *grant, struct 
 {
 	uint32_t asked = REQUEST_SLABS(grant->request);
 
-	if (asked > link->asked || grant->count > asked) {
+	if (!link->asking || asked > link->asked || grant->count > asked) {
 		link_give_up(link, -EPROTO, "it grants what was not asked for");
 		return 0;
 	}
+	link->asking--;
 	link->asked -= asked;
 	/* what it cannot grant in full it has not, until it says otherwise */
 	link->room = grant->count < asked ? 0 : grant->slabs_free;
@@ -259,7 +264,7 @@ void link_beat(struct link *link, uint64_t now_ns, bool is_eager)
 
 void link_ask(struct link *link, uint32_t slabs)
 {
-	while (slabs && !verdict_of(&link->verdict)) {
+	while (slabs && link->asking < MOST_ASKING && !verdict_of(&link->verdict)) {
 		uint32_t now = slabs < MOST_SLABS ? slabs : MOST_SLABS;
 		const struct wire_message message = {
 			.type = WIRE_LEASE,
@@ -267,6 +272,7 @@ void link_ask(struct link *link, uint32_t slabs)
 		};
 
 		tell(link, &message);
+		link->asking++;
 		link->asked += now;
 		slabs -= now;
 	}

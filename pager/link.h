@@ -50,6 +50,7 @@ struct link {
 
 	uint64_t room;	     /* slabs it can lend, by its last word; asked ones among them */
 	uint32_t asked;	     /* slabs asked for and not yet granted */
+	uint32_t asking;     /* LEASEs not answered yet */
 	uint16_t serial;     /* of the next LEASE */
 	uint64_t renewed_ns; /* when the RENEW was sent that is not answered yet; 0 for none */
 	uint64_t next_renew_ns;
@@ -78,7 +79,10 @@ int link_hear(struct link *link, struct wire_grant *out) MUST_CHECK;
 /* UP: renews the leases when it is time (every second at least if `eager`), ends what is over. */
 void link_beat(struct link *link, uint64_t now_ns, bool is_eager);
 
-/* In messages small enough that what is granted can be attached in one go. */
+/*
+ * Asks for so many, or fewer: no more at once than can be attached in one go when they are granted.
+ * `asked` says.
+ */
 void link_ask(struct link *link, uint32_t slabs);
 /* At most WIRE_MAX_LEASES. */
 void link_return(struct link *link, const uint64_t *keys, uint32_t count);

@@ -215,41 +215,55 @@ static void tend(struct store *store, unsigned donor, uint64_t now_ns)
 	}
 }
 
-void store_tick(struct store *store)
+static void tend_all(struct store *store, uint64_t now_ns)
 {
-	uint64_t now_ns = clock_ns();
 	unsigned i;
 
 	for (i = 0; i < store->link_count; i++)
 		tend(store, i, now_ns);
+}
+
+void store_tick(struct store *store)
+{
+	uint64_t now_ns = clock_ns();
+
+	tend_all(store, now_ns);
 	store_lease_tick(store, now_ns);
 }
 
 /* ---- the wait at the start ---- */
 
-/* Whether there is something to wait for: an answer, or the first slabs of one that answered. */
-static bool is_settling(const struct store *store)
+static bool is_any(const struct store *store, enum link_state state)
 {
 	unsigned i;
 
 	for (i = 0; i < store->link_count; i++) {
-		const struct link *link = store->links[i];
-
-		if (link->state == LINK_TRYING || (link->state == LINK_UP && link->asked))
+		if (store->links[i]->state == state)
 			return true;
 	}
 	return false;
 }
 
-static bool is_any_up(const struct store *store)
+static bool is_any_asked(const struct store *store)
 {
 	unsigned i;
 
 	for (i = 0; i < store->link_count; i++) {
-		if (store->links[i]->state == LINK_UP)
+		if (store->links[i]->state == LINK_UP && store->links[i]->asked)
 			return true;
 	}
 	return false;
+}
+
+/* Whether there is something to wait for: an answer, or the first slabs of one that answered. */
+static bool is_settling(struct store *store)
+{
+	tend_all(store, clock_ns());
+	/* leases in earnest only when all have answered: the first one would lend everything */
+	if (is_any(store, LINK_TRYING))
+		return true;
+	store_lease_tick(store, clock_ns());
+	return is_any_asked(store);
 }
 
 static void say_late(const struct store *store, unsigned timeout_ms)
@@ -274,7 +288,6 @@ static void wait_for_donors(struct store *store, unsigned timeout_ms)
 		link_try(store->links[i], deadline - (deadline - now_ns) / 10);
 	do {
 		seen = atomic_load(&store->nudges);
-		store_tick(store);
 		if (!is_settling(store))
 			return;
 		futex_sleep(&store->nudges, seen, OPENING_NS);
@@ -301,7 +314,7 @@ int store_open(const struct config *config, const struct store_events *events, u
 	}
 	wait_for_donors(store, timeout_ms);
 	*out = store;
-	return is_any_up(store) ? 0 : -EHOSTUNREACH;
+	return is_any(store, LINK_UP) ? 0 : -EHOSTUNREACH;
 }
 
 /* ---- the rest ---- */
