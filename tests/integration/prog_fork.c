@@ -1,0 +1,353 @@
+/*
+ * Fills memory with a pattern, makes processes in every way there is while most of it is out, and
+ * lets parent and child check and change what they have: neither may see what the other wrote, and
+ * neither a wrong byte. Ends with 0 and one line for each way.
+ *
+ *   prog_fork MIB WAY...      WAY: fork, _Fork, clone, vfork, system, popen, posix_spawn, daemon,
+ *                             twice, threads
+ *
+ * A way that libpager refuses (ENOMEM) counts as refused, which is said; a wrong byte is not
+ * refused.
+ */
+#include "common/base/compiler.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define PAGE_WORDS (PAGE_BYTES / sizeof(uint64_t))
+#define ROUNDS 2 /* of each way: the second meets what the first has left */
+
+static uint64_t *memory;
+static size_t page_count;
+
+static NORETURN PRINTF_LIKE(1, 2) void give_up(const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	fprintf(stderr, "prog_fork: process %d: ", getpid());
+	vfprintf(stderr, fmt, args);
+	fputc('\n', stderr);
+	va_end(args);
+	_exit(1);
+}
+
+/* ---- the pattern ---- */
+
+static uint64_t word_of(size_t page, unsigned word, uint64_t version)
+{
+	return (page * PAGE_WORDS + word + 1) * 0x9e3779b97f4a7c15u + version;
+}
+
+static void write_page(size_t page, uint64_t version)
+{
+	unsigned word;
+
+	for (word = 0; word < PAGE_WORDS; word++)
+		memory[page * PAGE_WORDS + word] = word_of(page, word, version);
+}
+
+static void check_page(size_t page, uint64_t version, const char *who)
+{
+	uint64_t got;
+	unsigned word;
+
+	for (word = 0; word < PAGE_WORDS; word++) {
+		got = memory[page * PAGE_WORDS + word];
+		if (UNLIKELY(got != word_of(page, word, version)))
+			give_up("%s: page %zu word %u is %#llx, not %#llx (version %llu)", who,
+				page, word, (unsigned long long)got,
+				(unsigned long long)word_of(page, word, version),
+				(unsigned long long)version);
+	}
+}
+
+static void write_all(size_t step, uint64_t version)
+{
+	size_t page;
+
+	for (page = 0; page < page_count; page += step)
+		write_page(page, version);
+}
+
+/* Every step-th page has `version`, the others 0. */
+static void check_all(size_t step, uint64_t version, const char *who)
+{
+	size_t page;
+
+	for (page = 0; page < page_count; page++)
+		check_page(page, page % step ? 0 : version, who);
+}
+
+/* What a child does: it changes a third of what it has inherited. */
+static void live_as_child(void)
+{
+	check_all(1, 0, "child, inherited");
+	write_all(3, 7);
+	check_all(3, 7, "child, changed");
+}
+
+/* What a parent does meanwhile: it changes half. Afterwards all is as before. */
+static void live_as_parent(pid_t child)
+{
+	int status;
+
+	write_all(2, 9);
+	check_all(2, 9, "parent, changed");
+	if (waitpid(child, &status, 0) != child || status)
+		give_up("child %d ended with wait status %#x", child, (unsigned)status);
+	check_all(2, 9, "parent, after its child");
+	write_all(2, 0);
+}
+
+/* ---- ways: each returns 0, or a negative errno if it is refused ---- */
+
+static int split(pid_t pid)
+{
+	if (pid < 0)
+		return -errno;
+	if (pid == 0) {
+		live_as_child();
+		_exit(0);
+	}
+	live_as_parent(pid);
+	return 0;
+}
+
+static int by_fork(void)
+{
+	return split(fork());
+}
+
+static int by_plain_fork(void)
+{
+	return split(_Fork());
+}
+
+/* Past the C library and everything in front of it. */
+static int by_clone(void)
+{
+	return split((pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0));
+}
+
+static int wait_for_zero(pid_t pid, const char *what)
+{
+	int status;
+
+	if (waitpid(pid, &status, 0) != pid || status)
+		give_up("%s ended with wait status %#x", what, (unsigned)status);
+	check_all(1, 0, "parent, after a command");
+	return 0;
+}
+
+static int by_vfork(void)
+{
+	pid_t pid = vfork();
+
+	if (pid < 0)
+		return -errno;
+	if (pid == 0) {
+		execl("/bin/true", "true", NULL);
+		_exit(127);
+	}
+	return wait_for_zero(pid, "/bin/true");
+}
+
+static int by_system(void)
+{
+	int status = system("/bin/true && test 1 -eq 1");
+
+	if (status < 0)
+		return -errno;
+	if (status)
+		give_up("system: wait status %#x", (unsigned)status);
+	check_all(1, 0, "parent, after system");
+	return 0;
+}
+
+static int by_popen(void)
+{
+	FILE *pipe = popen("echo right", "r");
+	char line[16] = "";
+
+	if (!pipe)
+		return -errno;
+	if (!fgets(line, sizeof(line), pipe) || strcmp(line, "right\n") || pclose(pipe))
+		give_up("popen: %s", line);
+	check_all(1, 0, "parent, after popen");
+	return 0;
+}
+
+static int by_posix_spawn(void)
+{
+	char *argv[] = {"true", NULL};
+	pid_t pid;
+	int err;
+
+	err = posix_spawn(&pid, "/bin/true", NULL, NULL, argv, environ);
+	if (err)
+		return -err;
+	return wait_for_zero(pid, "/bin/true");
+}
+
+/* The grandchild is nobody's child: a pipe that ends without a word tells of its end. */
+static void live_as_daemon(int out)
+{
+	if (daemon(1, 1))
+		give_up("daemon: %s", strerror(errno));
+	live_as_child();
+	if (write(out, "right", 5) != 5)
+		give_up("pipe: %s", strerror(errno));
+	_exit(0);
+}
+
+static int by_daemon(void)
+{
+	char word[8] = "";
+	int fds[2];
+	pid_t pid;
+
+	if (pipe(fds))
+		give_up("pipe: %s", strerror(errno));
+	pid = fork();
+	if (pid < 0)
+		return -errno;
+	if (pid == 0)
+		live_as_daemon(fds[1]);
+	close(fds[1]);
+	live_as_parent(pid);
+	if (read(fds[0], word, sizeof(word)) != 5 || strcmp(word, "right"))
+		give_up("the daemon did not end well");
+	close(fds[0]);
+	return 0;
+}
+
+/* A child that forks when it, too, has memory out. */
+static int by_fork_twice(void)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		return -errno;
+	if (pid == 0) {
+		check_all(1, 0, "child, inherited");
+		if (by_fork())
+			give_up("a child cannot fork: %s", strerror(errno));
+		_exit(0);
+	}
+	live_as_parent(pid);
+	return 0;
+}
+
+/* ---- with threads that go on ---- */
+
+static atomic_bool enough;
+
+static void *keep_reading(void *arg)
+{
+	uint64_t random = (uint64_t)(uintptr_t)arg;
+
+	while (!atomic_load(&enough)) {
+		random = random * 6364136223846793005u + 1442695040888963407u;
+		check_page((random >> 33) % page_count, 0, "thread, while others fork");
+	}
+	return NULL;
+}
+
+static int fork_to_check(void)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		return -errno;
+	if (pid == 0) {
+		check_all(1, 0, "child of many threads");
+		_exit(0);
+	}
+	return wait_for_zero(pid, "child");
+}
+
+static int by_fork_with_threads(void)
+{
+	pthread_t threads[2];
+	uintptr_t i;
+	int err;
+
+	atomic_store(&enough, false);
+	for (i = 0; i < ARRAY_LEN(threads); i++)
+		if (pthread_create(&threads[i], NULL, keep_reading, (void *)(i + 1)))
+			give_up("no thread");
+	err = fork_to_check();
+	atomic_store(&enough, true);
+	for (i = 0; i < ARRAY_LEN(threads); i++)
+		pthread_join(threads[i], NULL);
+	return err;
+}
+
+static const struct {
+	const char *name;
+	int (*run)(void);
+} ways[] = {
+	{"fork", by_fork},
+	{"_Fork", by_plain_fork},
+	{"clone", by_clone},
+	{"vfork", by_vfork},
+	{"system", by_system},
+	{"popen", by_popen},
+	{"posix_spawn", by_posix_spawn},
+	{"daemon", by_daemon},
+	{"twice", by_fork_twice},
+	{"threads", by_fork_with_threads},
+};
+
+static void run(const char *name)
+{
+	unsigned round;
+	size_t i;
+	int err;
+
+	for (i = 0; i < ARRAY_LEN(ways) && strcmp(ways[i].name, name); i++)
+		;
+	if (i == ARRAY_LEN(ways))
+		give_up("%s is no way to make a process", name);
+	for (round = 0; round < ROUNDS; round++) {
+		/* So that pages are out in any case. */
+		check_all(1, 0, "before");
+		err = ways[i].run();
+		if (err && err != -ENOMEM)
+			give_up("%s: %s", name, strerror(-err));
+	}
+	check_all(1, 0, "afterwards");
+	printf("%s %s\n", name, err ? "refused" : "right");
+	fflush(stdout);
+}
+
+int main(int argc, char **argv)
+{
+	int i;
+
+	if (argc < 3)
+		give_up("usage: prog_fork MIB WAY...");
+	page_count = (strtoull(argv[1], NULL, 10) << 20) / PAGE_BYTES;
+	memory = mmap(NULL, page_count * PAGE_BYTES, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (memory == MAP_FAILED)
+		give_up("mmap: %s", strerror(errno));
+	write_all(1, 0);
+	for (i = 2; i < argc; i++)
+		run(argv[i]);
+	return 0;
+}
