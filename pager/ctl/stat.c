@@ -5,7 +5,6 @@
 #include "pager/ctl/format.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +29,8 @@ struct request {
 	uint32_t pid; /* 0: all of this user */
 	bool json;
 	uint32_t watch_ms; /* 0: once */
+	bool shown;	   /* when watching: once at least */
+	bool ended;	   /* since */
 };
 
 /* ---- command line ---- */
@@ -117,20 +118,20 @@ static void read_program(uint32_t pid, char out[16])
 	format_plain(out);
 }
 
-/* 1, 0, or -EACCES for a process of somebody else. */
+/* 1, 0, -EACCES for a process of somebody else, -ESRCH for one that has ended or is about to. */
 static int carries_library(uint32_t pid)
 {
 	char path[40];
 	char *line = NULL;
 	size_t room = 0;
-	int found = 0;
+	int found = -ESRCH; /* memory goes first, and an empty map is left for a while */
 	FILE *maps;
 
 	snprintf(path, sizeof(path), "/proc/%u/maps", pid);
 	maps = fopen(path, "re");
 	if (!maps)
-		return errno == EACCES || errno == EPERM ? -EACCES : 0;
-	while (!found && getline(&line, &room, maps) > 0)
+		return errno == EACCES || errno == EPERM ? -EACCES : -ESRCH;
+	while (found <= 0 && getline(&line, &room, maps) > 0)
 		found = strstr(line, "/libpager.so") != NULL;
 	/* The kernel says no here only when it is read. */
 	if (ferror(maps))
@@ -140,11 +141,17 @@ static int carries_library(uint32_t pid)
 	return found;
 }
 
-static int show_inactive(const struct request *request)
+static int show_inactive(struct request *request)
 {
 	char program[16];
 	int carries = carries_library(request->pid);
 
+	if (carries == -ESRCH && request->shown) {
+		request->ended = true;
+		return CTL_OK;
+	}
+	if (carries == -ESRCH)
+		return ctl_fail(CTL_FAILED, "stat: %u: no such process", request->pid);
 	read_program(request->pid, program);
 	if (carries == -EACCES)
 		return ctl_fail(CTL_FAILED,
@@ -157,9 +164,8 @@ static int show_inactive(const struct request *request)
 			request->pid, program);
 	if (request->json)
 		return put_json(stat_json_inactive(request->pid, program), request);
-	printf("%s, pid %u\ncarries libpager.so; not active: its memory is not near the budget "
-	       "yet, "
-	       "or it has no donors\n",
+	printf("%s, pid %u\ncarries libpager.so; not active: "
+	       "its memory is not near the budget yet, or it has no donors\n",
 	       program, request->pid);
 	return CTL_OK;
 }
@@ -180,7 +186,7 @@ static int read_page(uint32_t pid, struct stats_page *out)
 	return 0;
 }
 
-static int show_one(const struct request *request)
+static int show_one(struct request *request)
 {
 	static struct stats_page page;
 	int err = read_page(request->pid, &page);
@@ -192,9 +198,8 @@ static int show_one(const struct request *request)
 		stat_print(stdout, &page);
 		return CTL_OK;
 	case -ENOENT:
-		return show_inactive(request);
 	case -ESRCH:
-		return ctl_fail(CTL_FAILED, "stat: %u: no such process", request->pid);
+		return show_inactive(request);
 	case -EACCES:
 		return ctl_fail(CTL_FAILED,
 				"stat: %u: not yours to look at: ask as its user or as root",
@@ -250,20 +255,15 @@ static int show_all(const struct request *request)
 	return CTL_OK;
 }
 
-static int show(const struct request *request)
+static int show(struct request *request)
 {
 	return request->pid ? show_one(request) : show_all(request);
 }
 
 /* ---- watching ---- */
 
-static bool is_gone(const struct request *request)
-{
-	return request->pid && kill((pid_t)request->pid, 0) && errno == ESRCH;
-}
-
 /* Until the process ends (which is no failure), somebody interrupts, or nobody reads. */
-static int watch(const struct request *request)
+static int watch(struct request *request)
 {
 	const struct timespec pause = {.tv_sec = request->watch_ms / 1000,
 				       .tv_nsec = (long)(request->watch_ms % 1000) * 1000000};
@@ -274,11 +274,10 @@ static int watch(const struct request *request)
 		if (on_screen)
 			fputs("\033[H\033[J", stdout);
 		status = show(request);
-		if (status || fflush(stdout))
+		if (status || request->ended || fflush(stdout))
 			return status;
+		request->shown = true;
 		nanosleep(&pause, NULL);
-		if (is_gone(request))
-			return CTL_OK;
 		if (!on_screen && !request->json)
 			putchar('\n');
 	}

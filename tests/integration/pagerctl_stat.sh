@@ -98,6 +98,7 @@ statistics=/dev/shm/libpager-$(id -u)/$program
 kill -KILL $program
 wait $program 2>/dev/null
 is_refused 1 'no such process' "$PAGERCTL" stat $program
+is_refused 1 'no such process' "$PAGERCTL" stat --watch 1 $program
 "$PAGERCTL" stat --all >"$TMP/out"
 [ "$(count_lines "^ +$program " "$TMP/out")" -eq 0 ] || fail "a dead process is shown"
 [ ! -e "$statistics" ] || fail "what a dead process left is not removed"
