@@ -103,7 +103,7 @@ static int parse_slab_size(struct parsing *p, const char *text)
 
 static int parse_total_size(struct parsing *p, const char *text)
 {
-	if (parse_size(text, &p->options->size))
+	if (parse_size(text, &p->options->size) || !p->options->size)
 		return complain(p->why, "--size %s: not a size: " SIZE_HINT, text);
 	return 0;
 }
