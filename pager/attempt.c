@@ -1,6 +1,7 @@
 #include "pager/attempt.h"
 
 #include "common/base/clock.h"
+#include "common/base/fault_point.h"
 #include "common/base/log.h"
 #include "common/transport/dial.h"
 #include "pager/reason.h"
@@ -299,7 +300,7 @@ static int start_thread(struct attempt *attempt)
 	/* a signal of the program's must not run on a thread it knows nothing of */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	err = pthread_create(&attempt->thread, &attr, run, attempt);
+	err = FAULT_POINT() ? EAGAIN : pthread_create(&attempt->thread, &attr, run, attempt);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	pthread_attr_destroy(&attr);
 	return -err;

@@ -1,5 +1,6 @@
 #include "pager/own.h"
 
+#include "common/base/fault_point.h"
 #include "common/base/lock.h"
 
 #include <string.h>
@@ -101,6 +102,8 @@ void *own_alloc(size_t bytes)
 {
 	void *at;
 
+	if (FAULT_POINT())
+		return NULL;
 	if (bytes <= (size_t)1 << LARGEST_SHIFT)
 		return small_alloc(bytes);
 	at = map_shared(round_up(bytes, PAGE_BYTES));
@@ -132,6 +135,8 @@ void own_free(void *ptr, size_t bytes)
 
 void *own_reserve(size_t bytes)
 {
+	if (FAULT_POINT())
+		return NULL;
 	return map_shared(round_up(bytes, PAGE_BYTES));
 }
 

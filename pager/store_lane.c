@@ -1,5 +1,7 @@
 #include "pager/store_internal.h"
 
+#include "common/base/fault_point.h"
+
 #include <errno.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -13,6 +15,8 @@
 
 int lane_open(struct lane *lane)
 {
+	if (FAULT_POINT())
+		return -EMFILE;
 	lane->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	return lane->bell < 0 ? -errno : 0;
 }

@@ -3,7 +3,7 @@
 PARTS := unit contract integration fuzz docs
 FUZZ_SECONDS ?= 10
 
-.PHONY: deps check $(PARTS:%=check-%) check-faults fuzz-programs fault-programs demo bench
+.PHONY: deps check $(PARTS:%=check-%) check-faults check-sanitized-donord fuzz-programs fault-programs demo bench
 deps: ## installs what building and checking need and this machine lacks
 	@scripts/install-deps.sh check
 
@@ -21,6 +21,15 @@ check-contract: $(O)/donord $(CONTRACT) ## what every transport promises
 
 check-integration: all $(HELPERS) ## real programs on a donor of this host
 	@tests/integration/run --build $(O)
+
+# A sanitizer's runtime has to come first in a process, so libpager.so is not preloaded with one. But
+# donord may have one while it serves real programs.
+SANITIZED_TESTS := donord app_sort app_sqlite
+
+check-sanitized-donord: all $(HELPERS) ## some of those on a donord built with address,undefined
+	@$(MAKE) --no-print-directory SAN=address,undefined O=$(O)/sanitized $(O)/sanitized/donord
+	@for each in libpager.so pagerctl tests; do ln -sfn ../$$each $(O)/sanitized/$$each; done
+	@tests/integration/run --build $(O)/sanitized $(SANITIZED_TESTS)
 
 check-docs: all man ## the examples in README and man pages
 	@O=$(O) scripts/check-docs
@@ -54,6 +63,8 @@ $(O)/tests/faults/%: $(O)/tests/faults/%.o $(FAULT_PARTS) $(TEST_LIBS)
 ifneq ($(findstring FAULT_POINTS,$(CFLAGS)),)
 $(PROGRAMS): $(FAULT_PARTS)
 endif
+
+$(O)/tests/faults/fault_store: $(call objs,tests/contract/lender.c)
 
 fault-programs: $(O)/donord $(FAULTS)
 
