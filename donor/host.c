@@ -1,10 +1,11 @@
 #include "donor/host.h"
 
+#include "donor/group.h"
+#include "donor/text.h"
+
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -12,54 +13,21 @@
 #define HUGE_FREE "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages"
 #define HUGE_RESERVED "/sys/kernel/mm/hugepages/hugepages-2048kB/resv_hugepages"
 
-/* Files of /proc and /sys that we read are shorter; a longer one is cut, and still text. */
-#define FILE_BYTES 8192
-
 /* Left to the host when all else is lent: a fiftieth of its RAM, 64 MiB at least. A guess. */
 #define RESERVE_SHARE 50
 #define RESERVE_MIN (64ull << 20)
 
-/* Reads a small file as text. Returns its length, 0 if there is nothing to be read. */
-static size_t read_text(const char *path, char *out, size_t room)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	size_t len = 0;
-
-	out[0] = '\0';
-	if (fd < 0)
-		return 0;
-	while (len < room - 1) {
-		ssize_t n = read(fd, out + len, room - 1 - len);
-
-		if (n <= 0)
-			break;
-		len += (size_t)n;
-	}
-	close(fd);
-	out[len] = '\0';
-	return len;
-}
-
-static uint64_t read_number(const char *path)
-{
-	char text[32];
-
-	return read_text(path, text, sizeof(text)) ? strtoull(text, NULL, 10) : 0;
-}
-
 /* The value of a "Name:   123 kB" line, in bytes. */
 static uint64_t kib_field(const char *text, const char *name)
 {
-	const char *at = strstr(text, name);
-
-	return at ? strtoull(at + strlen(name), NULL, 10) << 10 : 0;
+	return text_number_after(text, name) << 10;
 }
 
 static uint64_t meminfo_field(const char *name)
 {
-	char text[FILE_BYTES];
+	char text[TEXT_FILE_BYTES];
 
-	read_text("/proc/meminfo", text, sizeof(text));
+	text_read("/proc/meminfo", text, sizeof(text));
 	return kib_field(text, name);
 }
 
@@ -81,31 +49,43 @@ static void node_path(int node, const char *file, char *out, size_t room)
 /* The kernel has no estimate for one node: what is free, and cache that is not in use. */
 static uint64_t node_available(int node)
 {
-	char path[64], text[FILE_BYTES];
+	char path[64], text[TEXT_FILE_BYTES];
 
 	node_path(node, "meminfo", path, sizeof(path));
-	read_text(path, text, sizeof(text));
+	text_read(path, text, sizeof(text));
 	return kib_field(text, " MemFree:") + kib_field(text, " Inactive(file):");
+}
+
+static uint64_t at_most(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static uint64_t less(uint64_t value, uint64_t reserve)
+{
+	return value > reserve ? value - reserve : 0;
 }
 
 uint64_t host_ram_spare(int node)
 {
-	uint64_t available = host_ram_available();
 	uint64_t reserve = host_ram_total() / RESERVE_SHARE;
+	uint64_t available = host_ram_available();
 
-	if (node != HOST_NO_NODE && node_available(node) < available)
-		available = node_available(node);
 	if (reserve < RESERVE_MIN)
 		reserve = RESERVE_MIN;
-	return available > reserve ? available - reserve : 0;
+	if (node != HOST_NO_NODE)
+		available = at_most(available, node_available(node));
+	return at_most(less(available, reserve), less(group_ram_left(), RESERVE_MIN));
 }
 
 uint64_t host_huge_free(void)
 {
-	uint64_t free_pages = read_number(HUGE_FREE);
-	uint64_t reserved = read_number(HUGE_RESERVED);
+	uint64_t free_pages, reserved;
 
-	return free_pages > reserved ? free_pages - reserved : 0;
+	if (!text_read_number(HUGE_FREE, &free_pages) ||
+	    !text_read_number(HUGE_RESERVED, &reserved))
+		return 0;
+	return less(free_pages, reserved);
 }
 
 bool host_node_exists(int node)
@@ -118,7 +98,7 @@ bool host_node_exists(int node)
 
 void host_node_list(char *out, size_t room)
 {
-	size_t len = read_text(NODES "/online", out, room);
+	size_t len = text_read(NODES "/online", out, room);
 
 	if (len && out[len - 1] == '\n')
 		out[len - 1] = '\0';
@@ -138,7 +118,7 @@ int host_boot_id(uint8_t out[16])
 	unsigned digits = 0;
 	char text[64];
 
-	read_text("/proc/sys/kernel/random/boot_id", text, sizeof(text));
+	text_read("/proc/sys/kernel/random/boot_id", text, sizeof(text));
 	for (const char *at = text; *at && digits < 32; at++) {
 		int value = hex_value(*at);
 

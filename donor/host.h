@@ -21,8 +21,8 @@ uint64_t host_ram_total(void);
 uint64_t host_ram_available(void);
 
 /*
- * RAM that may still be lent: what is available on the host, and on the NUMA node unless that is
- * HOST_NO_NODE, less a reserve for the host itself.
+ * RAM that may still be lent: what is available on the host, on the NUMA node unless that is
+ * HOST_NO_NODE, and below the limits of this process's control groups, less a reserve.
  */
 uint64_t host_ram_spare(int node);
 
