@@ -1,6 +1,7 @@
 /*
  * What the store promises while all is well, with real donors: every page read back as it was
- * written, over shm and tcp, from all donors alike; leases that last, grow and shrink.
+ * written, over shm and tcp, from all donors alike; leases that last, grow and shrink. And that
+ * its lanes may run on threads of their own whatever happens.
  */
 #include "pager/store.h"
 
@@ -12,6 +13,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -276,8 +278,8 @@ static struct {
 	_Atomic bool is_over;
 } shared;
 
-/* Runs one io to its end. */
-static void run_io(enum store_lane lane, uint32_t slot, void *page)
+/* Runs one io to its end, asleep for as long as there is nothing to poll. */
+static int run_io(enum store_lane lane, uint32_t slot, void *page)
 {
 	const struct store_io io = {.slot = slot, .count = 1, .buffer = page};
 	struct pollfd fds[4];
@@ -289,9 +291,10 @@ static void run_io(enum store_lane lane, uint32_t slot, void *page)
 	while (!store_poll(borrower.store, lane, &done, 1)) {
 		n = store_arm(borrower.store, lane, fds, 4);
 		if (n >= 0)
-			poll(fds, (nfds_t)n, 100);
+			poll(fds, (nfds_t)n, -1);
 	}
 	shared.failed += done.status != 0;
+	return done.status;
 }
 
 static void *write_all(void *arg UNUSED)
@@ -353,6 +356,76 @@ static void lanes_and_ticks_run_on_threads_of_their_own(void)
 	lender_stop(&other);
 }
 
+static uint32_t used_slot;
+
+static void *use_until_it_fails(void *arg)
+{
+	static _Alignas(4096) uint8_t pages[STORE_LANES][4096];
+	enum store_lane lane = *(enum store_lane *)arg;
+
+	while (run_io(lane, used_slot, pages[lane]) == 0)
+		;
+	return NULL;
+}
+
+static bool have_failed(struct borrower *it UNUSED)
+{
+	return shared.failed == STORE_LANES;
+}
+
+/* A frozen donor breaks no connection: only its lease runs out. */
+static void lanes_that_sleep_are_woken_when_their_donor_is_given_up(void)
+{
+	static enum store_lane lanes[] = {STORE_READS, STORE_WRITES};
+	pthread_t threads[STORE_LANES];
+	unsigned i;
+
+	memset(&shared, 0, sizeof(shared));
+	lender_start(&lender, &(struct lender_options){.lease = "1s", .renew = "300ms"});
+	borrower_open(&borrower, lender.address, CONFIG_TCP);
+	borrower_take(&borrower, 1, &used_slot);
+	for (i = 0; i < STORE_LANES; i++)
+		CU_ASSERT_EQUAL_FATAL(
+			pthread_create(&threads[i], NULL, use_until_it_fails, &lanes[i]), 0);
+	CU_ASSERT_FALSE(borrower_tick(&borrower, 300, have_failed));
+	lender_signal(&lender, SIGSTOP);
+	CU_ASSERT_TRUE_FATAL(borrower_tick(&borrower, 5000, have_failed));
+	for (i = 0; i < STORE_LANES; i++)
+		pthread_join(threads[i], NULL);
+	CU_ASSERT_EQUAL(borrower.lost, 1);
+	borrower_close(&borrower);
+	lender_stop(&lender);
+}
+
+/* Killed while both are at work, so that it is given up with the lanes inside. */
+static void lanes_at_work_survive_a_kill(void)
+{
+	static enum store_lane lanes[] = {STORE_READS, STORE_WRITES};
+	static const enum config_transport transports[] = {CONFIG_TCP, CONFIG_SHM};
+	pthread_t threads[STORE_LANES];
+	unsigned i, round;
+
+	for (round = 0; round < 10; round++) {
+		memset(&shared, 0, sizeof(shared));
+		lender_start(&lender, &(struct lender_options){.lease = NULL});
+		borrower_open(&borrower, lender.address, transports[round % 2]);
+		borrower_take(&borrower, 1, &used_slot);
+		for (i = 0; i < STORE_LANES; i++)
+			CU_ASSERT_EQUAL_FATAL(
+				pthread_create(&threads[i], NULL, use_until_it_fails, &lanes[i]),
+				0);
+		borrower_tick(&borrower, 20 + round, NULL);
+		lender_signal(&lender, SIGKILL);
+		CU_ASSERT_TRUE_FATAL(borrower_tick(&borrower, 5000, have_failed));
+		for (i = 0; i < STORE_LANES; i++)
+			pthread_join(threads[i], NULL);
+		borrower_tick(&borrower, 20, NULL);
+		CU_ASSERT_EQUAL(borrower.lost, 1);
+		borrower_close(&borrower);
+		lender_stop(&lender);
+	}
+}
+
 int main(void)
 {
 	static const struct suite_test tests[] = {
@@ -369,6 +442,8 @@ int main(void)
 		SUITE_TEST(room_that_others_leave_is_found),
 		SUITE_TEST(slabs_that_are_empty_for_long_go_back),
 		SUITE_TEST(lanes_and_ticks_run_on_threads_of_their_own),
+		SUITE_TEST(lanes_that_sleep_are_woken_when_their_donor_is_given_up),
+		SUITE_TEST(lanes_at_work_survive_a_kill),
 		SUITE_END,
 	};
 
