@@ -111,9 +111,12 @@ unsigned store_post(struct store *store, enum store_lane lane, const struct stor
 unsigned store_poll(struct store *store, enum store_lane lane, struct store_done *out,
 		    unsigned max) MUST_CHECK;
 
+/* Most descriptors that a lane ever waits for. */
+#define STORE_MAX_FDS (CONFIG_MAX_DONORS + 1)
+
 /*
  * Before sleeping: fills up to `max` descriptors to wait for and returns how many, or -EAGAIN if
- * there is something to poll now.
+ * there is something to poll now. They end the sleep too when a donor is given up.
  */
 int store_arm(struct store *store, enum store_lane lane, struct pollfd *fds,
 	      unsigned max) MUST_CHECK;

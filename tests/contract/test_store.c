@@ -368,6 +368,24 @@ static void *use_until_it_fails(void *arg)
 	return NULL;
 }
 
+static void start_lanes(pthread_t threads[STORE_LANES])
+{
+	static enum store_lane lanes[] = {STORE_READS, STORE_WRITES};
+	unsigned i;
+
+	for (i = 0; i < STORE_LANES; i++)
+		CU_ASSERT_EQUAL_FATAL(
+			pthread_create(&threads[i], NULL, use_until_it_fails, &lanes[i]), 0);
+}
+
+static void join_lanes(pthread_t threads[STORE_LANES])
+{
+	unsigned i;
+
+	for (i = 0; i < STORE_LANES; i++)
+		pthread_join(threads[i], NULL);
+}
+
 static bool have_failed(struct borrower *it UNUSED)
 {
 	return shared.failed == STORE_LANES;
@@ -376,22 +394,17 @@ static bool have_failed(struct borrower *it UNUSED)
 /* A frozen donor breaks no connection: only its lease runs out. */
 static void lanes_that_sleep_are_woken_when_their_donor_is_given_up(void)
 {
-	static enum store_lane lanes[] = {STORE_READS, STORE_WRITES};
 	pthread_t threads[STORE_LANES];
-	unsigned i;
 
 	memset(&shared, 0, sizeof(shared));
 	lender_start(&lender, &(struct lender_options){.lease = "1s", .renew = "300ms"});
 	borrower_open(&borrower, lender.address, CONFIG_TCP);
 	borrower_take(&borrower, 1, &used_slot);
-	for (i = 0; i < STORE_LANES; i++)
-		CU_ASSERT_EQUAL_FATAL(
-			pthread_create(&threads[i], NULL, use_until_it_fails, &lanes[i]), 0);
+	start_lanes(threads);
 	CU_ASSERT_FALSE(borrower_tick(&borrower, 300, have_failed));
 	lender_signal(&lender, SIGSTOP);
 	CU_ASSERT_TRUE_FATAL(borrower_tick(&borrower, 5000, have_failed));
-	for (i = 0; i < STORE_LANES; i++)
-		pthread_join(threads[i], NULL);
+	join_lanes(threads);
 	CU_ASSERT_EQUAL(borrower.lost, 1);
 	borrower_close(&borrower);
 	lender_stop(&lender);
@@ -400,25 +413,20 @@ static void lanes_that_sleep_are_woken_when_their_donor_is_given_up(void)
 /* Killed while both are at work, so that it is given up with the lanes inside. */
 static void lanes_at_work_survive_a_kill(void)
 {
-	static enum store_lane lanes[] = {STORE_READS, STORE_WRITES};
 	static const enum config_transport transports[] = {CONFIG_TCP, CONFIG_SHM};
 	pthread_t threads[STORE_LANES];
-	unsigned i, round;
+	unsigned round;
 
 	for (round = 0; round < 10; round++) {
 		memset(&shared, 0, sizeof(shared));
 		lender_start(&lender, &(struct lender_options){.lease = NULL});
 		borrower_open(&borrower, lender.address, transports[round % 2]);
 		borrower_take(&borrower, 1, &used_slot);
-		for (i = 0; i < STORE_LANES; i++)
-			CU_ASSERT_EQUAL_FATAL(
-				pthread_create(&threads[i], NULL, use_until_it_fails, &lanes[i]),
-				0);
+		start_lanes(threads);
 		borrower_tick(&borrower, 20 + round, NULL);
 		lender_signal(&lender, SIGKILL);
 		CU_ASSERT_TRUE_FATAL(borrower_tick(&borrower, 5000, have_failed));
-		for (i = 0; i < STORE_LANES; i++)
-			pthread_join(threads[i], NULL);
+		join_lanes(threads);
 		borrower_tick(&borrower, 20, NULL);
 		CU_ASSERT_EQUAL(borrower.lost, 1);
 		borrower_close(&borrower);
