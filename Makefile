@@ -83,8 +83,8 @@ TEST_LIBS := $(O)/libctl.a $(O)/libdonor.a $(O)/libengine.a $(O)/libcommon.a
 
 $(O)/tests/%: $(O)/tests/%.o $(O)/tests/suite.o $(TEST_LIBS)
 	@echo "  LINK  $@"
-	$(Q)$(CC) $(LDFLAGS_ALL) $^ $(URING) -lsystemd -ljansson -lcunit -o $@
-$(BENCH) $(HELPERS): LDFLAGS += -lm
+	$(Q)$(CC) $(LDFLAGS_ALL) $^ $(URING) -lsystemd -ljansson -lcunit $(LDLIBS) -o $@
+$(BENCH) $(HELPERS): LDLIBS += -lm
 
 # Objects made on the way to a test are kept, or every run would compile them again.
 .SECONDARY:

@@ -4,6 +4,7 @@
 BENCH_PARTS := $(patsubst %.c,$(O)/%.o,$(filter-out tests/bench/bench_%,$(wildcard tests/bench/*.c)))
 
 $(BENCH): $(O)/tests/bench/%: $(O)/tests/bench/%.o $(BENCH_PARTS) $(O)/libcommon.a
-	$(CC) $(LDFLAGS_ALL) $^ $(URING) -o $@
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LDFLAGS_ALL) $^ $(URING) $(LDLIBS) -o $@
 
 $(O)/tests/unit/test_bench_content: $(O)/tests/bench/content.o

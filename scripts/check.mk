@@ -24,7 +24,7 @@ check-integration: all $(HELPERS) ## real programs on a donor of this host
 
 # A sanitizer's runtime has to come first in a process, so libpager.so is not preloaded with one. But
 # donord may have one while it serves real programs.
-SANITIZED_TESTS := donord app_sort app_sqlite
+SANITIZED_TESTS := donord app_lua
 
 check-sanitized-donord: all $(HELPERS) ## some of those on a donord built with address,undefined
 	@$(MAKE) --no-print-directory SAN=address,undefined O=$(O)/sanitized $(O)/sanitized/donord
