@@ -111,8 +111,8 @@ unsigned store_post(struct store *store, enum store_lane lane, const struct stor
 unsigned store_poll(struct store *store, enum store_lane lane, struct store_done *out,
 		    unsigned max) MUST_CHECK;
 
-/* Most descriptors that a lane ever waits for. */
-#define STORE_MAX_FDS (CONFIG_MAX_DONORS + 1)
+/* Most descriptors that store_arm() ever fills. */
+#define STORE_LANE_FDS (CONFIG_MAX_DONORS + 1)
 
 /*
  * Before sleeping: fills up to `max` descriptors to wait for and returns how many, or -EAGAIN if
