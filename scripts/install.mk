@@ -1,8 +1,6 @@
 # Where things go: PREFIX (/usr/local) under DESTDIR. And what is not about programs: man pages, help.
 
 MAN := $(patsubst docs/man/%.scd,$(O)/man/%,$(wildcard docs/man/*.scd))
-SERVICE := $(wildcard donor/donord.service)
-PC := $(O)/libpager.pc
 
 .PHONY: install man clean help
 $(O)/man/%: docs/man/%.scd
@@ -11,25 +9,18 @@ $(O)/man/%: docs/man/%.scd
 
 man: $(MAN) ## man pages, with scdoc
 
-$(PC): libpager/libpager.pc.in Makefile
-	@mkdir -p $(@D)
-	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' $< >$@
-
-install: all man $(PC) ## into DESTDIR= PREFIX=
+install: all man ## into DESTDIR= PREFIX=
 	install -Dm755 $(O)/pagerctl $(DESTDIR)$(PREFIX)/bin/pagerctl
 	install -Dm755 $(O)/donord $(DESTDIR)$(PREFIX)/sbin/donord
 	install -Dm755 $(O)/libpager.so $(DESTDIR)$(PREFIX)/lib/libpager.so
 	install -Dm644 libpager/pager.h $(DESTDIR)$(PREFIX)/include/pager.h
-	install -Dm644 $(PC) $(DESTDIR)$(PREFIX)/lib/pkgconfig/libpager.pc
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' libpager/libpager.pc.in | \
+		install -Dm644 /dev/stdin $(DESTDIR)$(PREFIX)/lib/pkgconfig/libpager.pc
+	sed -e 's|@PREFIX@|$(PREFIX)|' donor/donord.service | \
+		install -Dm644 /dev/stdin $(DESTDIR)$(PREFIX)/lib/systemd/system/donord.service
 	for page in $(MAN); do \
 		install -Dm644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/} || exit 1; \
 	done
-ifneq ($(SERVICE),)
-	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
-	sed 's|@PREFIX@|$(PREFIX)|' $(SERVICE) >$(DESTDIR)$(PREFIX)/lib/systemd/system/donord.service
-	chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/donord.service
-endif
-
 clean: ## removes every build
 	rm -rf build build-*
 
