@@ -292,6 +292,7 @@ static void wait_for_donors(struct store *store, unsigned timeout_ms)
 			return;
 		futex_sleep(&store->nudges, seen, OPENING_NS);
 	} while (clock_ns() < deadline);
+	store_tick(store);
 	say_late(store, timeout_ms);
 }
 

@@ -116,7 +116,8 @@ unsigned store_poll(struct store *store, enum store_lane lane, struct store_done
 
 /*
  * Before sleeping: fills up to `max` descriptors to wait for and returns how many, or -EAGAIN if
- * there is something to poll now. They end the sleep too when a donor is given up.
+ * there is something to poll now. They end the sleep too when a donor is given up. Sleep a second
+ * at most: a donor that is there but silent is noticed by store_poll() alone.
  */
 int store_arm(struct store *store, enum store_lane lane, struct pollfd *fds,
 	      unsigned max) MUST_CHECK;

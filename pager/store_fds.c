@@ -19,15 +19,8 @@ unsigned store_fds(const struct store *store, int *out, unsigned max)
 
 	for (unsigned lane = 0; lane < STORE_LANES; lane++)
 		add(&fds, store->lanes[lane].bell);
-	for (unsigned i = 0; i < store->link_count; i++) {
-		const struct link *link = store->links[i];
-
-		if (link->state != LINK_UP)
-			continue;
-		add(&fds, link->channel.fd);
-		for (unsigned lane = 0; lane < STORE_LANES; lane++)
-			if (link->data[lane].conn)
-				add(&fds, tp_fd(link->data[lane].conn));
-	}
+	for (unsigned i = 0; i < store->link_count; i++)
+		for (unsigned j = 0; j < LINK_FDS; j++)
+			add(&fds, store->links[i]->fds[j]);
 	return fds.count;
 }
