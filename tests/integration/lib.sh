@@ -156,15 +156,16 @@ plain() {
 }
 
 # under LOCAL TRANSPORT COMMAND...: with libpager and the donor started last. PAGER_OPTIONS (an
-# array) goes to pagerctl run; the engine's lines go to $TMP/engine.log.
+# array) goes to pagerctl run, AS_USER (another) before it; the engine's lines go to $TMP/engine.log.
 PAGER_OPTIONS=()
+AS_USER=()
 under() {
 	local local_size=$1 transport=$2
 
 	shift 2
 	: >"$TMP/engine.log"
 	chmod 666 "$TMP/engine.log" # for tests that change the user
-	_watched "$PAGERCTL" run --local "$local_size" --transport "$transport" \
+	_watched "${AS_USER[@]}" "$PAGERCTL" run --local "$local_size" --transport "$transport" \
 		--donor "$(donor_of "$transport")" --log info --log-file "$TMP/engine.log" \
 		"${PAGER_OPTIONS[@]}" --lib "$LIBRARY" -- "$@"
 }

@@ -1,0 +1,279 @@
+/*
+ * A donor that answers wrongly, each time in the same way: what an engine meets when it calls the
+ * wrong port, another version, or a host that is ill. Listens on a free port of 127.0.0.1, which it
+ * prints; serves until it is killed.
+ *
+ *   prog_fake_donor WAY       see ways[]
+ */
+#include "common/base/compiler.h"
+#include "common/wire/wire.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+static NORETURN PRINTF_LIKE(1, 2) void give_up(const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	fputs("prog_fake_donor: ", stderr);
+	vfprintf(stderr, fmt, args);
+	fputc('\n', stderr);
+	va_end(args);
+	_exit(1);
+}
+
+static uint16_t listen_port;
+
+/* ---- talking ---- */
+
+/* The peer may be gone: then there is nobody left to be wrong to. */
+static void say_bytes(int fd, const void *bytes, size_t len)
+{
+	if (write(fd, bytes, len) != (ssize_t)len)
+		_exit(0);
+}
+
+static void say(int fd, const struct wire_message *message)
+{
+	uint8_t frame[WIRE_MAX_FRAME];
+	int len = wire_encode(message, frame, sizeof(frame));
+
+	if (len < 0)
+		give_up("a message cannot be drawn: %s", strerror(-len));
+	say_bytes(fd, frame, (size_t)len);
+}
+
+/* Reads one message, the HELLO's magic before it included. Ends the process when the peer does. */
+static void hear(int fd, bool is_first, struct wire_message *out)
+{
+	uint8_t bytes[4 + WIRE_MAX_FRAME];
+	size_t skip = is_first ? 4 : 0, len = 0;
+	int taken = 0;
+
+	while (taken <= 0) {
+		if (read(fd, bytes + len, 1) != 1)
+			_exit(0);
+		len++;
+		if (len > skip)
+			taken = wire_decode(bytes + skip, len - skip, out);
+		if (taken < 0)
+			_exit(0);
+	}
+}
+
+static void hear_until(int fd, uint16_t type, struct wire_message *out)
+{
+	do
+		hear(fd, false, out);
+	while (out->type != type);
+}
+
+static void stay(int fd)
+{
+	char byte;
+
+	while (read(fd, &byte, 1) == 1)
+		;
+}
+
+/* ---- ways to be wrong ---- */
+
+static void refuse(int fd, uint16_t code, const char *text)
+{
+	struct wire_message message = {.type = WIRE_ERROR};
+
+	message.error.code = code;
+	snprintf(message.error.text, sizeof(message.error.text), "%s", text);
+	hear(fd, true, &(struct wire_message){0});
+	say(fd, &message);
+}
+
+static void other_version(int fd)
+{
+	refuse(fd, WIRE_E_VERSION, "versions 7 to 9 are spoken here, not the client's");
+}
+
+static void busy(int fd)
+{
+	refuse(fd, WIRE_E_BUSY, "too many clients are connected");
+}
+
+static void http(int fd)
+{
+	static const char text[] = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n";
+
+	say_bytes(fd, text, sizeof(text) - 1);
+}
+
+static void garbage(int fd)
+{
+	uint8_t bytes[20000];
+	size_t i;
+
+	for (i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)(i * i >> 3);
+	say_bytes(fd, bytes, sizeof(bytes));
+	stay(fd);
+}
+
+static void oversized(int fd)
+{
+	static const uint8_t header[WIRE_HEADER_BYTES] = {0xff, 0xff, 0xff, 0x7f, WIRE_WELCOME};
+
+	say_bytes(fd, header, sizeof(header));
+	stay(fd);
+}
+
+static void truncated(int fd)
+{
+	static const uint8_t half[] = {40, 0, 0, 0, WIRE_WELCOME, 0, 0, 0, 1, 0};
+
+	say_bytes(fd, half, sizeof(half));
+}
+
+static void silent(int fd)
+{
+	stay(fd);
+}
+
+static void closing(int fd UNUSED)
+{
+}
+
+static void welcome(int fd, uint64_t slab_bytes, uint16_t version)
+{
+	struct wire_message message = {.type = WIRE_WELCOME};
+
+	message.welcome = (struct wire_welcome){
+		.version = version,
+		.data_port = listen_port,
+		.lease_ms = 10000,
+		.renew_ms = 5000,
+		.session = 1,
+		.slab_bytes = slab_bytes,
+		.slabs = 64,
+		.slabs_free = 64,
+	};
+	hear(fd, true, &(struct wire_message){0});
+	say(fd, &message);
+}
+
+static void unknown_version(int fd)
+{
+	welcome(fd, 32u << 20, 99);
+	stay(fd);
+}
+
+static void odd_slabs(int fd)
+{
+	welcome(fd, (32u << 20) - 4096, WIRE_VERSION);
+	stay(fd);
+}
+
+/* Welcomes, and never lends. */
+static void stingy(int fd)
+{
+	welcome(fd, 32u << 20, WIRE_VERSION);
+	stay(fd);
+}
+
+/* Lends the same memory twice, and more than was asked for. */
+static void generous(int fd)
+{
+	struct wire_message message;
+	uint32_t request;
+	unsigned i;
+
+	welcome(fd, 32u << 20, WIRE_VERSION);
+	hear_until(fd, WIRE_LEASE, &message);
+	request = message.lease.request;
+	message = (struct wire_message){.type = WIRE_GRANT};
+	message.grant.request = request;
+	message.grant.count = WIRE_MAX_LEASES;
+	for (i = 0; i < WIRE_MAX_LEASES; i++)
+		message.grant.slabs[i].key = 1 + i % 2;
+	say(fd, &message);
+	stay(fd);
+}
+
+static const struct {
+	const char *name;
+	void (*answer)(int fd);
+} ways[] = {
+	{"other_version", other_version},
+	{"unknown_version", unknown_version},
+	{"busy", busy},
+	{"http", http},
+	{"garbage", garbage},
+	{"oversized", oversized},
+	{"truncated", truncated},
+	{"silent", silent},
+	{"closing", closing},
+	{"odd_slabs", odd_slabs},
+	{"stingy", stingy},
+	{"generous", generous},
+};
+
+/* ---- listening ---- */
+
+static int listen_any(void)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET};
+	socklen_t len = sizeof(address);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (fd < 0 || bind(fd, (struct sockaddr *)&address, len) || listen(fd, 16) ||
+	    getsockname(fd, (struct sockaddr *)&address, &len))
+		give_up("cannot listen: %s", strerror(errno));
+	listen_port = ntohs(address.sin_port);
+	return fd;
+}
+
+/* A process for each caller: one that is kept waiting does not keep others waiting. */
+static void serve(int listener, void (*answer)(int fd))
+{
+	int fd;
+
+	for (;;) {
+		fd = accept(listener, NULL, NULL);
+		if (fd < 0)
+			give_up("accept: %s", strerror(errno));
+		if (fork() == 0) {
+			close(listener);
+			answer(fd);
+			_exit(0);
+		}
+		close(fd);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	int listener;
+	size_t i;
+
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGCHLD, SIG_IGN);
+	for (i = 0; argc == 2 && i < ARRAY_LEN(ways); i++) {
+		if (strcmp(ways[i].name, argv[1]))
+			continue;
+		listener = listen_any();
+		printf("%u\n", listen_port);
+		fflush(stdout);
+		serve(listener, ways[i].answer);
+	}
+	give_up("usage: prog_fake_donor WAY");
+}
