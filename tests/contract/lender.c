@@ -1,5 +1,7 @@
 #include "tests/contract/lender.h"
 
+#include "common/base/compiler.h"
+
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <signal.h>
@@ -78,6 +80,44 @@ static void await_ready(struct lender *lender, int fd)
 	fclose(out);
 }
 
+/* Directories of donors that are not stopped yet: a test that fails leaves early. */
+static char left[64][sizeof(((struct lender *)0)->dir)];
+
+static void remove_dir(const char *dir)
+{
+	char path[sizeof(((struct lender *)0)->path)];
+
+	snprintf(path, sizeof(path), "%s/sock", dir);
+	unlink(path);
+	rmdir(dir);
+}
+
+static void remove_left(void)
+{
+	unsigned i;
+
+	for (i = 0; i < ARRAY_LEN(left); i++) {
+		if (left[i][0])
+			remove_dir(left[i]);
+	}
+}
+
+/* Puts `to` in the place of `from` in the list. */
+static void note_dir(const char *from, const char *to)
+{
+	static bool is_prepared;
+	unsigned i;
+
+	if (!is_prepared)
+		is_prepared = atexit(remove_left) == 0;
+	for (i = 0; i < ARRAY_LEN(left); i++) {
+		if (strcmp(left[i], from) == 0) {
+			strcpy(left[i], to);
+			return;
+		}
+	}
+}
+
 void lender_start(struct lender *lender, const struct lender_options *options)
 {
 	int out[2];
@@ -86,6 +126,7 @@ void lender_start(struct lender *lender, const struct lender_options *options)
 	strcpy(lender->dir, "/tmp/lender.XXXXXX");
 	if (!mkdtemp(lender->dir) || pipe(out))
 		die("mkdtemp");
+	note_dir("", lender->dir);
 	snprintf(lender->path, sizeof(lender->path), "%s/sock", lender->dir);
 	lender->pid = fork();
 	if (lender->pid < 0)
@@ -116,8 +157,8 @@ void lender_stop(struct lender *lender)
 {
 	if (lender->pid)
 		lender_signal(lender, SIGKILL);
-	unlink(lender->path);
-	rmdir(lender->dir);
+	remove_dir(lender->dir);
+	note_dir(lender->dir, "");
 }
 
 uint16_t lender_free_port(void)
