@@ -87,7 +87,7 @@ static void remove_dir(const char *dir)
 {
 	char path[sizeof(((struct lender *)0)->path)];
 
-	snprintf(path, sizeof(path), "%s/sock", dir);
+	snprintf(path, sizeof(path), "%.63s/sock", dir);
 	unlink(path);
 	rmdir(dir);
 }
