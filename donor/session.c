@@ -282,6 +282,21 @@ static bool is_full(const struct donor *donor)
 	       donor->options->max_sessions;
 }
 
+/* Who has been owing a HELLO for longer has less right to be here than the newcomer. */
+static void make_room(struct donor_session *newcomer)
+{
+	struct donor *donor = newcomer->donor;
+	struct donor_session *oldest =
+		TAILQ_FIRST(&donor->sessions.in_state[DONOR_SESSION_GREETING]);
+
+	if (oldest != newcomer)
+		donor_session_end(oldest, "others need its place, and it said nothing");
+	else
+		donor_session_refuse(newcomer, WIRE_E_BUSY,
+				     "%u clients are connected, as many as --max-sessions allows",
+				     donor->options->max_sessions);
+}
+
 static int read_magic(int fd)
 {
 	uint32_t magic;
@@ -323,9 +338,7 @@ void donor_session_open(struct donor *donor, int fd)
 		return;
 	}
 	if (is_full(donor))
-		donor_session_refuse(session, WIRE_E_BUSY,
-				     "%u clients are connected, as many as --max-sessions allows",
-				     donor->options->max_sessions);
+		make_room(session);
 	donor_sessions_settle(donor);
 }
 

@@ -242,13 +242,25 @@ one_client_too_many_is_told() {
 	stop_donor
 }
 
+clients_without_hello_do_not_keep_others_out() {
+	start_donor 64M --max-sessions 2
+	for _ in 1 2 3; do
+		"$CLIENT" "127.0.0.1:$DONOR_PORT" raw 4c504352 sleep 4000 >"$TMP/mute" &
+		wait_for 5 grep -q sent "$TMP/mute" || fail "not connected"
+	done
+	client hello lease 1 bye
+	stop_donor
+}
+
 callers_that_say_nothing_are_closed() {
 	local before
 
 	start_donor 64M
 	before=$(descriptors)
-	"$CLIENT" "127.0.0.1:$DONOR_PORT" raw 4c expect >"$OUT" || fail "$(cat "$OUT")"
-	says "closed"
+	"$CLIENT" "127.0.0.1:$DONOR_PORT" raw 4c expect >"$TMP/part" &
+	"$CLIENT" "127.0.0.1:$DONOR_PORT" raw 4c504352 expect >"$TMP/greeting" &
+	wait_for 8 grep -q closed "$TMP/part" || fail "one that said a part stays"
+	wait_for 8 grep -q closed "$TMP/greeting" || fail "one without HELLO stays"
 	"$CLIENT" "127.0.0.1:$DONOR_PORT" open 600 sleep 60000 >"$OUT" &
 	local crowd=$!
 	wait_for 10 grep -q '^opened' "$OUT" || fail "$(cat "$OUT")"
@@ -405,6 +417,7 @@ PROMISES=(
 	versions_without_overlap_are_named
 	garbage_is_refused_and_closed
 	one_client_too_many_is_told
+	clients_without_hello_do_not_keep_others_out
 	callers_that_say_nothing_are_closed
 	ten_thousand_callers_leave_nothing
 	without_descriptors_it_waits_and_goes_on
