@@ -34,7 +34,7 @@
 struct block {
 	uint64_t *at;
 	uint32_t number;
-	bool is_split; /* by the program itself: then mremap may refuse */
+	bool is_split;			/* by the program itself: then mremap may refuse */
 	uint32_t versions[BLOCK_PAGES]; /* of each page */
 };
 
