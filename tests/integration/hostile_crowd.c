@@ -61,11 +61,16 @@ void churn(unsigned count)
 	}
 }
 
-static void allow_descriptors(unsigned count)
+/* Room for so many connections, and the right to have them. */
+static int *crowd_alloc(unsigned count)
 {
-	struct rlimit limit = {count + 64, count + 64};
+	const struct rlimit limit = {count + 64, count + 64};
+	int *fds = calloc(count, sizeof(*fds));
 
+	if (!fds)
+		die("no memory");
 	must(!setrlimit(RLIMIT_NOFILE, &limit), "%u descriptors: %s", count, strerror(errno));
+	return fds;
 }
 
 static void be_served(enum door door)
@@ -81,11 +86,9 @@ static void be_served(enum door door)
 /* Connections that stop at some stage are all closed; whoever speaks meanwhile is heard. */
 void silence(unsigned count)
 {
-	int *fds = calloc(count, sizeof(*fds));
+	int *fds = crowd_alloc(count);
 	uint64_t start = clock_ns();
 
-	must(fds != NULL, "no memory");
-	allow_descriptors(count);
 	for (unsigned i = 0; i < count; i++) {
 		enum door door = i % DOORS;
 
@@ -104,11 +107,9 @@ void silence(unsigned count)
 void hoard(unsigned count)
 {
 	struct wire_message message;
-	int *fds = calloc(count, sizeof(*fds));
+	int *fds = crowd_alloc(count);
 	unsigned welcome = 0, busy = 0;
 
-	must(fds != NULL, "no memory");
-	allow_descriptors(count);
 	for (unsigned i = 0; i < count; i++) {
 		fds[i] = knock(i % DOORS);
 		say_hello(fds[i], WIRE_VERSION, WIRE_VERSION);

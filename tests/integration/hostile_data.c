@@ -37,7 +37,7 @@ void tokens(unsigned count)
 		enum door door = i % DOORS;
 
 		memcpy(token, visit.welcome.token, sizeof(token));
-		token[i % sizeof(token)] ^= (uint8_t)(1 << i / sizeof(token) % 8);
+		token[i % sizeof(token)] ^= (uint8_t)(1 << i % 8);
 		refuse_hello(door, FRAME_VERSION, token, FRAME_REFUSED);
 		memset(token, 0, sizeof(token));
 		refuse_hello(door, FRAME_VERSION, token, FRAME_REFUSED);
