@@ -5,12 +5,13 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <signal.h>
 #include <unistd.h>
 
 /* As large as the header that a protocol would send. */
@@ -51,6 +52,8 @@ static int receive_all(int fd, void *data, size_t bytes, bool spin)
 			return -ECONNRESET;
 		else if (errno != EAGAIN && errno != EINTR)
 			return -errno;
+		else
+			sched_yield(); /* whoever is waited for may need this very processor */
 	}
 	return 0;
 }
