@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #define CONNECT_MS 2000u
+#define SERVING_THREADS 2u /* fault and take-out */
 /* A program that does not grow is looked at so often: costs less than 0.1 % of a CPU. */
 #define IDLE_NS 10000000u
 #define BUSY_NS 1000000u
@@ -228,6 +229,20 @@ static int open_uffd(struct engine *engine)
 			  engine->trash_uffd);
 }
 
+void engine_thread_ready(struct engine *engine)
+{
+	atomic_fetch_add(&engine->threads_ready, 1);
+	futex_wake_all(&engine->threads_ready);
+}
+
+static void wait_for_threads(struct engine *engine)
+{
+	uint32_t ready;
+
+	while ((ready = atomic_load(&engine->threads_ready)) < SERVING_THREADS)
+		futex_sleep(&engine->threads_ready, ready, 0);
+}
+
 static int open_all(struct engine *engine)
 {
 	int err = stats_create(&engine->stats);
@@ -244,6 +259,8 @@ static int open_all(struct engine *engine)
 		err = fault_start(engine);
 	if (!err)
 		err = take_start(engine);
+	if (!err)
+		wait_for_threads(engine);
 	return err;
 }
 

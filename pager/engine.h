@@ -74,6 +74,8 @@ struct engine {
 	_Atomic uint32_t take_word;    /* futex: counts wake-ups */
 	_Atomic uint32_t control_word; /* futex: counts wake-ups */
 
+	_Atomic uint32_t threads_ready; /* futex: fault and take-out threads in their loops */
+
 	/* fork: see recall.h */
 	_Atomic uint32_t recalls;     /* threads that want everything home */
 	_Atomic uint32_t recall_turn; /* counts recalls */
@@ -107,6 +109,12 @@ void engine_goodbye(struct engine *engine);
 
 /* Resident pages by the engine's own count and the last look at the rest. Any thread. */
 uint64_t engine_used(const struct engine *engine);
+
+/*
+ * Said by the fault and take-out threads once they have begun to work. Before that they run code of
+ * the C library that reads the program's memory (its locale); nothing may be out by then.
+ */
+void engine_thread_ready(struct engine *engine);
 
 /* Nudges. Any thread; two instructions when nobody sleeps. */
 void engine_wake_take(struct engine *engine);

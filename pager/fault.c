@@ -6,14 +6,17 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <unistd.h>
 
 /*
  * After work the thread looks again for so long before it sleeps: a sleeping thread costs the next
  * fault 5 us more than one that looks (docs/performance.md). Longer does not pay: a program that
- * faults less often than this does not mind.
+ * faults less often than this does not mind. While a page is on its way it looks for longer, since
+ * the wire's own sleep costs more. Looking gives way to whoever else wants the CPU.
  */
 #define SPIN_NS 30000u
+#define SPIN_FETCH_NS 200000u
 /* A fault that must wait for room, or for the map to settle, is tried again this often. */
 #define RETRY_MS 1
 /* No fault waits longer than this for room: rather over the budget than stopped. */
@@ -84,7 +87,7 @@ static unsigned serve_all(struct fault_thread *fault)
 static void rest(struct fault_thread *fault)
 {
 	struct engine *engine = fault->engine;
-	struct pollfd fds[2 + CONFIG_MAX_DONORS] = {
+	struct pollfd fds[2 + STORE_LANE_FDS] = {
 		{.fd = engine->uffd, .events = POLLIN},
 		{.fd = engine->wake_fd, .events = POLLIN},
 	};
@@ -94,7 +97,7 @@ static void rest(struct fault_thread *fault)
 	int n = 0;
 
 	if (fault->busy_fetches)
-		n = store_arm(engine->store, STORE_READS, fds + 2, CONFIG_MAX_DONORS);
+		n = store_arm(engine->store, STORE_READS, fds + 2, STORE_LANE_FDS);
 	if (n < 0)
 		return;
 	if (poll(fds, 2 + (nfds_t)n, retry ? RETRY_MS : -1) > 0 && (fds[1].revents & POLLIN))
@@ -139,14 +142,16 @@ static void *run(void *arg)
 	struct fault_thread *fault = arg;
 	uint64_t last = clock_ns();
 
+	engine_thread_ready(fault->engine);
 	for (;;) {
 		if (turn(fault)) {
 			last = clock_ns();
 			continue;
 		}
-		if (clock_ns() - last < SPIN_NS)
-			continue;
-		rest(fault);
+		if (clock_ns() - last < (fault->busy_fetches ? SPIN_FETCH_NS : SPIN_NS))
+			sched_yield();
+		else
+			rest(fault);
 	}
 	return NULL;
 }

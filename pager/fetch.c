@@ -94,6 +94,7 @@ enum served fetch_begin(struct fault_thread *fault, uint64_t address, struct str
 	fetch->busy = true;
 	fault->busy_fetches++;
 	list_reads(fault, fetch);
+	atomic_fetch_add_explicit(&engine->stats->ahead, fetch->pages - 1, memory_order_relaxed);
 	for (uint32_t i = 0; i < fetch->pages; i++) {
 		struct page *page = page_find(engine->table, fetch->start + i * PAGE_BYTES);
 

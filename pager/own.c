@@ -48,6 +48,7 @@ static void *map_shared(size_t bytes)
 	if (at == MAP_FAILED)
 		return NULL;
 	(void)madvise(at, bytes, MADV_DONTFORK);
+	(void)madvise(at, bytes, MADV_DONTDUMP);
 	return at;
 }
 

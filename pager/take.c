@@ -595,7 +595,7 @@ static void rest(struct take_thread *take)
 {
 	struct engine *engine = take->engine;
 	uint32_t seen = atomic_load(&engine->take_word);
-	struct pollfd fds[CONFIG_MAX_DONORS];
+	struct pollfd fds[STORE_LANE_FDS];
 	int n;
 
 	if (take->busy_batches && !waits_for_slots(take)) {
@@ -642,6 +642,7 @@ static void *run(void *arg)
 	struct engine *engine = take->engine;
 	unsigned did;
 
+	engine_thread_ready(engine);
 	for (;;) {
 		if (atomic_load(&engine->recalls)) {
 			pause_for_recall(engine);

@@ -19,6 +19,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -275,8 +276,10 @@ static ssize_t receive(struct tcp_session *session, bool *filled)
 	*filled = (size_t)n == direct + IN_BYTES - len;
 	if (direct > (size_t)n)
 		direct = (size_t)n;
-	session->write_at += direct;
-	session->write_left -= (uint32_t)direct;
+	if (direct) {
+		session->write_at += direct;
+		session->write_left -= (uint32_t)direct;
+	}
 	session->in_end += (size_t)n - direct;
 	return n;
 }
@@ -374,7 +377,8 @@ static void tcp_ready(struct session *base)
 	settle(session, turn(session));
 }
 
-static void spin_one(struct tcp_session *session, uint64_t now)
+/* Returns whether there was something to do. */
+static bool spin_one(struct tcp_session *session, uint64_t now)
 {
 	enum turn_end end = turn(session);
 
@@ -383,6 +387,7 @@ static void spin_one(struct tcp_session *session, uint64_t now)
 		cool(session);
 		session_watch(&session->base, POLLIN);
 	}
+	return end != TURN_IDLE;
 }
 
 static int tcp_spin(struct tp_server *base)
@@ -390,13 +395,16 @@ static int tcp_spin(struct tp_server *base)
 	struct tcp_server *server = CONTAINER_OF(session_server_of(base), struct tcp_server, base);
 	uint64_t now = clock_ns();
 	struct tcp_session *session, *next;
+	bool did = false;
 
 	server->spins = true;
 	for (session = TAILQ_FIRST(&server->hot); session; session = next) {
 		/* A turn ends no hot session but its own. */
 		next = TAILQ_NEXT(session, hot_link);
-		spin_one(session, now);
+		did = spin_one(session, now) || did;
 	}
+	if (!did) /* whoever else wants this processor is most likely who we wait for */
+		sched_yield();
 	return !TAILQ_EMPTY(&server->hot);
 }
 
