@@ -6,3 +6,7 @@ $(O)/tests/contract/%: $(O)/tests/contract/%.o $(CONTRACT_PARTS) $(O)/tests/suit
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LDFLAGS_ALL) -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc $^ $(URING) -lsystemd \
 		-ljansson -lcunit -o $@
+
+# The benchmark measures against the same small donor.
+$(O)/tests/bench/bench_transport: $(O)/tests/contract/donor.o
+$(O)/tests/bench/bench_transport: LDLIBS += $(O)/libcommon.a $(URING)

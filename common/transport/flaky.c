@@ -278,20 +278,43 @@ static uint64_t next_random(struct flaky_conn *conn)
 	return x * 0x2545f4914f6cdd1du;
 }
 
+static bool is_due(const struct slot *slot, uint64_t now)
+{
+	return slot->state == HELD && slot->due_ns <= now;
+}
+
+static unsigned count_due(const struct flaky_conn *conn, uint64_t now)
+{
+	unsigned i, n = 0;
+
+	for (i = 0; i < conn->depth; i++)
+		n += is_due(&conn->slots[i], now);
+	return n;
+}
+
+/* The completion to report next, or NULL. */
+static struct slot *pick(struct flaky_conn *conn, uint64_t now)
+{
+	unsigned i, n = count_due(conn, now), skip = 0;
+
+	if (n > 1 && options_of(conn)->reorder)
+		skip = (unsigned)(next_random(conn) % n);
+	for (i = 0; i < conn->depth; i++) {
+		if (is_due(&conn->slots[i], now) && skip-- == 0)
+			return &conn->slots[i];
+	}
+	return NULL;
+}
+
 static int flaky_poll(struct tp_conn *base, struct tp_completion *out, unsigned max)
 {
 	struct flaky_conn *conn = conn_of(base);
 	uint64_t now = options_of(conn)->delay_us ? clock_ns() : 0;
-	unsigned i, n = 0, start = 0;
+	struct slot *slot;
+	unsigned n = 0;
 
 	collect(conn);
-	if (options_of(conn)->reorder)
-		start = (unsigned)(next_random(conn) % conn->depth);
-	for (i = 0; i < conn->depth && n < max; i++) {
-		struct slot *slot = &conn->slots[(start + i) % conn->depth];
-
-		if (slot->state != HELD || slot->due_ns > now)
-			continue;
+	while (n < max && (slot = pick(conn, now))) {
 		out[n].cookie = slot->cookie;
 		out[n++].status = slot->status;
 		slot_give(conn, slot);

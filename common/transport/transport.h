@@ -88,7 +88,10 @@ struct tp_target {
 
 /* Blocks for at most connect_timeout_ms. -EACCES: the donor knows no such token. */
 int tp_connect(struct tp *tp, const struct tp_target *target, struct tp_conn **out) MUST_CHECK;
-/* Completes nothing any more: what was in flight is the caller's again. */
+/*
+ * Completes nothing any more: what was in flight is the caller's again. A WRITE that was in flight
+ * may still take effect at the donor, soon or not at all, as may one that completed with an error.
+ */
 void tp_disconnect(struct tp_conn *conn);
 
 /*
