@@ -1,8 +1,9 @@
 #include "pager/removed.h"
 
+/* `ns` may be the later one: the clock is read first, and then the lock is waited for. */
 static bool is_fresh(uint64_t ns, uint64_t now_ns)
 {
-	return ns && now_ns - ns < REMOVED_FRESH_NS;
+	return ns && now_ns < ns + REMOVED_FRESH_NS;
 }
 
 void removed_note(struct removed *removed, uint64_t start, uint64_t end, uint64_t now_ns)
