@@ -64,8 +64,10 @@ bool maps_parse_line(const char *line, size_t len, struct maps_entry *out)
 		text.at++;
 	entry.name = text.at;
 	entry.name_len = (size_t)(text.end - text.at);
+	if (entry.start >= entry.end)
+		return false;
 	*out = entry;
-	return entry.start < entry.end;
+	return true;
 }
 
 static bool name_begins(const struct maps_entry *entry, const char *with)
