@@ -15,7 +15,7 @@ local function number()
 end
 
 local function mix(sum, text)
-	for i = 1, #text, 5 do
+	for i = 1, #text, 50 do
 		sum = (sum * 31 + text:byte(i)) & 0xffffffffffff
 	end
 	return sum
@@ -25,7 +25,7 @@ local names, byname = {}, {}
 for i = 1, count do
 	local name = string.format("%x-%d", number(), i)
 	names[i] = name
-	byname[name] = {index = i, name:rep(4), {number()}}
+	byname[name] = {index = i, name:rep(60), {number()}}
 end
 collectgarbage()
 
@@ -34,22 +34,27 @@ for i = 1, count do
 	sum = mix(sum, byname[names[i]][1])
 end
 print("in order", sum)
-for _ = 1, count // 10 do
+for _ = 1, count // 20 do
 	local item = byname[names[number() % count + 1]]
 	sum = mix(sum, item[1]) ~ item[2][1]
 	item[2][1] = number()
 end
 print("picked", sum)
-table.sort(names)
-for i = 1, count, 2 do
-	byname[names[i]] = nil
+local some = {}
+for i = 1, count, 10 do
+	some[#some + 1] = names[i]
+end
+table.sort(some)
+for i = 1, #some, 2 do
+	byname[some[i]] = nil
+	sum = mix(sum, some[i])
 end
 collectgarbage()
-for i = 2, count, 2 do
+for i = 2, count, 10 do
 	local item = byname[names[i]]
 	sum = mix(sum, names[i]) ~ item.index ~ item[2][1]
 end
 print("left", sum)
 PROGRAM
 
-real_program lua5.4 "$TMP/work.lua" $((150000 * (1 + 3 * LONG)))
+real_program lua5.4 "$TMP/work.lua" $((40000 * (1 + 3 * LONG)))

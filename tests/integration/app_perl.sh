@@ -22,27 +22,25 @@ sub number {
 my (%table, @rows);
 for my $i (0 .. $count - 1) {
 	my $key = sprintf("%x-%d", number(), $i);
-	$table{$key} = [$i, $key x 3, number()];
+	$table{$key} = [$i, $key x 60, number()];
 	push @rows, $key;
 }
 my $md5 = Digest::MD5->new;
 $md5->add($table{$_}[1]) for @rows;
 print "in order ", $md5->hexdigest, "\n";
-for (1 .. $count / 10) {
+for (1 .. $count / 20) {
 	my $row = $table{$rows[number() % $count]};
 	$row->[2] += number();
 	$md5->add($row->[1]);
 }
 print "picked ", $md5->hexdigest, "\n";
-my @sorted = sort { $a cmp $b } @rows;
-for (my $i = 0; $i < $count; $i += 2) {
-	delete $table{$sorted[$i]};
+my @sorted = sort { $a cmp $b } @rows[map { $_ * 20 } 0 .. $count / 20 - 1];
+delete $table{$_} for @sorted;
+for (my $i = 1; $i < $count; $i += 20) {
+	$md5->add(join ' ', @{$table{$rows[$i]}});
 }
-for (my $i = 1; $i < $count; $i += 2) {
-	$md5->add(join ' ', @{$table{$sorted[$i]}});
-}
-my $text = join ',', @sorted;
+my $text = join ',', @sorted, @rows;
 print "left ", scalar(keys %table), ' ', length($text), ' ', $md5->add($text)->hexdigest, "\n";
 PROGRAM
 
-real_program env PERL_HASH_SEED=1 perl "$TMP/work.pl" $((175000 * (1 + 3 * LONG)))
+real_program env PERL_HASH_SEED=1 perl "$TMP/work.pl" $((60000 * (1 + 3 * LONG)))

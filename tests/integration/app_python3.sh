@@ -23,8 +23,8 @@ def digest(items):
         sha.update(repr(item).encode())
     return sha.hexdigest()
 
-table = {f"key-{n:x}-{i}": (i, n, [n, i]) for i, n in enumerate(numbers(1, count))}
-lists = [list(numbers(i, 100)) for i in range(count // 100)]
+table = {f"key-{n:x}-{i}": (i, f"{n:x}" * 20, [n, i]) for i, n in enumerate(numbers(1, count))}
+lists = [list(numbers(i, 200)) for i in range(count // 100)]
 large = [3 ** (20000 + i) for i in range(count // 400)]
 gc.collect()
 print("table", digest(table.values()))
@@ -32,7 +32,7 @@ for row in lists:
     row.sort()
 print("lists", digest(row[::9] for row in lists))
 for i, row in enumerate(lists):
-    row[i % 100] = large[i % len(large)] % 1000003
+    row[i % 200] = large[i % len(large)] % 1000003
 print("large", sum(large) % (10 ** 40))
 keys = list(table)
 picked = (keys[n % count] for n in numbers(2, count // 10))
@@ -43,4 +43,4 @@ gc.collect()
 print("left", len(table), digest(table.items()), sum(map(sum, lists)))
 PROGRAM
 
-real_program env PYTHONHASHSEED=1 $PYTHON "$TMP/work.py" $((200000 * (1 + 3 * LONG)))
+real_program env PYTHONHASHSEED=1 $PYTHON "$TMP/work.py" $((100000 * (1 + 3 * LONG)))
