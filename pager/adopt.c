@@ -21,6 +21,7 @@
 #include <fcntl.h>
 #include <link.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define MIN_BYTES (64u * 1024) /* smaller mappings are not worth an entry; a guess */
@@ -43,6 +44,7 @@ struct adopter {
 	uint64_t known_other; /* pages that stayed unknown after the last look */
 	bool main_seen;
 	bool recount;	  /* known_other is to be set at the next turn */
+	bool changed;	  /* the map changed under the last look: it is worth another */
 	bool passed_over; /* the last look passed over pages */
 };
 
@@ -143,21 +145,51 @@ static void look_at(struct adopter *adopter, uint64_t start, uint64_t end)
 	}
 }
 
-static void adopt(struct adopter *adopter, uint64_t start, uint64_t end)
+/* Whether something is mapped at every address: mincore(2) says ENOMEM for a hole. */
+static bool is_whole(struct adopter *adopter, uint64_t start, uint64_t end)
+{
+	for (uint64_t next; start < end; start = next) {
+		next = start + PAGE_CHUNK_BYTES < end ? start + PAGE_CHUNK_BYTES : end;
+		if (mincore((void *)(uintptr_t)start, next - start, (void *)adopter->pagemap))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Registers a range and enters it, in one hold of the lock: an unmapping in between would be read
+ * before there was anything to take out of the books. If it has holes by now, or the map is
+ * changing, its pages are left for another look; something may just have been moved there, whose
+ * event comes later and puts the books right.
+ */
+static int register_range(struct adopter *adopter, uint64_t start, uint64_t end)
 {
 	struct engine *engine = adopter->engine;
-	int err = uffd_register(engine->uffd, start, end - start);
+	int err;
 
-	if (err) /* the map has changed since we read it, or the program has a userfaultfd there */
-		return;
-	recall_guard(engine, start, end);
 	lock_acquire(&engine->map_lock);
-	err = regions_add(&engine->regions, start, end);
+	err = uffd_register(engine->uffd, start, end - start);
+	if (!err && !is_whole(adopter, start, end))
+		err = -EAGAIN;
+	if (!err)
+		err = regions_add(&engine->regions, start, end);
+	if (!err && uffd_is_changing(engine->uffd, engine->stage.base))
+		err = -EAGAIN;
+	adopter->changed = adopter->changed || err == -EAGAIN;
 	lock_release(&engine->map_lock);
-	if (err)
+	if (err == -ENOSPC)
 		engine_end(engine, "the program has too many mappings", start);
-	else
-		look_at(adopter, start, end);
+	return err;
+}
+
+static void adopt(struct adopter *adopter, uint64_t start, uint64_t end)
+{
+	/* An error: the map has changed since we read it, or the program has a userfaultfd there.
+	 */
+	if (register_range(adopter, start, end))
+		return;
+	recall_guard(adopter->engine, start, end);
+	look_at(adopter, start, end);
 }
 
 /* Adopts what is not adopted yet of [start, end). */
@@ -254,7 +286,8 @@ void adopt_turn(struct engine *engine, uint64_t size_pages)
 	adopter->pagemap_fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 	list_excluded(adopter);
 	adopter->passed_over = false;
-	if (maps_each(adopter->maps, consider, adopter) == 0)
+	adopter->changed = false;
+	if (maps_each(adopter->maps, consider, adopter) == 0 && !adopter->changed)
 		adopter->seen_size = size_pages;
 	if (again) {
 		look_again(adopter);

@@ -58,6 +58,7 @@ struct engine {
 	struct fifo *order;
 	struct stage stage;
 	struct removed removed;
+	bool unsettled; /* a change of the map is known in part: nothing may be taken out */
 
 	struct fault_thread *fault; /* owner: fault thread */
 	struct take_thread *take;   /* owner: take-out thread, but for what take.h says */

@@ -4,7 +4,7 @@
 
 #include "common/base/clock.h"
 
-#include <unistd.h>
+#include <string.h>
 
 static void drop_page(void *arg, struct page *page, uint64_t address UNUSED)
 {
@@ -66,23 +66,62 @@ static void note_full(struct engine *engine, int err)
 		engine_end(engine, "the program has too many mappings", 0);
 }
 
+/*
+ * Events are queued when a system call is over, not when it changed the map; so two threads' events
+ * may come in the wrong order. One order can always be told wrong: something moves to where the
+ * books still have something else. The event that explains it, the unmapping or moving away of the
+ * old, is on its way, and until it is read the kernel refuses every move and copy (EAGAIN). So the
+ * arrival waits for it.
+ *
+ * For the same reason a mapping that moves away leaves its old range in the books: its unmapping is
+ * an event of its own that comes later, and whatever moves there meanwhile must wait for that.
+ * After MREMAP_DONTUNMAP there is none, and the range is rightly still ours.
+ */
+static bool overlap(uint64_t start, uint64_t end, uint64_t other, uint64_t bytes)
+{
+	return start < other + bytes && end > other;
+}
+
+/*
+ * Whether a change belongs behind a late one: a fork behind all, a removal behind what is moved to
+ * the place, an unmapping behind what is moved from it.
+ */
+static bool is_behind(const struct uffd_event *late, const struct uffd_event *event)
+{
+	if (event->kind == UFFD_FORK)
+		return late->kind != UFFD_OTHER;
+	if (late->kind != UFFD_REMAP)
+		return false;
+	return overlap(event->range.start, event->range.end,
+		       event->kind == UFFD_UNMAP ? late->remap.from : late->remap.to,
+		       late->remap.bytes);
+}
+
+static bool must_wait(const struct fault_thread *fault, const struct uffd_event *event)
+{
+	const struct regions *regions = &fault->engine->regions;
+
+	if (event->kind == UFFD_REMAP)
+		return regions_touch(regions, event->remap.to,
+				     event->remap.to + event->remap.bytes);
+	for (unsigned i = 0; i < fault->late_count; i++)
+		if (is_behind(&fault->late[i], event))
+			return true;
+	return false;
+}
+
 static void enter_remap(struct engine *engine, uint64_t from, uint64_t to, uint64_t bytes)
 {
 	struct shift shift = {engine, from, to};
 
-	if (from == to)
-		return;
-	drop_range(engine, to, to + bytes);
 	page_each(engine->table, from, from + bytes, shift_page, &shift);
-	note_full(engine, regions_remove(&engine->regions, from, from + bytes));
 	note_full(engine, regions_add(&engine->regions, to, to + bytes));
 }
 
-void event_enter(struct fault_thread *fault, const struct uffd_event *event)
+static void enter(struct fault_thread *fault, const struct uffd_event *event)
 {
 	struct engine *engine = fault->engine;
 
-	fault->map_changed = true;
 	switch (event->kind) {
 	case UFFD_UNMAP:
 		drop_range(engine, event->range.start, event->range.end);
@@ -103,4 +142,69 @@ void event_enter(struct fault_thread *fault, const struct uffd_event *event)
 	case UFFD_OTHER:
 		break;
 	}
+}
+
+/* Enters what need not wait any longer, in the order in which it came. */
+static void enter_late(struct fault_thread *fault)
+{
+	unsigned i = 0;
+
+	while (i < fault->late_count) {
+		struct uffd_event event = fault->late[i];
+
+		fault->late[i].kind = UFFD_OTHER; /* it does not wait for itself */
+		if (must_wait(fault, &event)) {
+			fault->late[i++] = event;
+			continue;
+		}
+		enter(fault, &event);
+		fault->late_count--;
+		memmove(&fault->late[i], &fault->late[i + 1],
+			(fault->late_count - i) * sizeof(fault->late[0]));
+		i = 0; /* this may have been what an earlier one waits for */
+	}
+}
+
+/* Enters the oldest one that waits, over whatever the books have in its place. */
+static void enter_first(struct fault_thread *fault)
+{
+	struct uffd_event event = fault->late[0];
+
+	fault->late_count--;
+	memmove(&fault->late[0], &fault->late[1], fault->late_count * sizeof(fault->late[0]));
+	if (event.kind == UFFD_REMAP)
+		drop_range(fault->engine, event.remap.to, event.remap.to + event.remap.bytes);
+	enter(fault, &event);
+	enter_late(fault);
+}
+
+void event_enter(struct fault_thread *fault, const struct uffd_event *event)
+{
+	if (event->kind == UFFD_REMAP && event->remap.from == event->remap.to)
+		return;
+	if (must_wait(fault, event)) {
+		if (fault->late_count == LATE_EVENTS)
+			engine_end(fault->engine, "too many changes of the map at once", 0);
+		else
+			fault->late[fault->late_count++] = *event;
+	} else {
+		enter(fault, event);
+		enter_late(fault);
+	}
+	fault->engine->unsettled = fault->late_count > 0;
+}
+
+bool event_is_settled(struct fault_thread *fault)
+{
+	struct engine *engine = fault->engine;
+
+	if (LIKELY(!fault->late_count))
+		return true;
+	lock_acquire(&engine->map_lock);
+	/* Nothing is on its way any more: what the books have in the place is out of date. */
+	while (fault->late_count && !uffd_is_changing(engine->uffd, engine->stage.base))
+		enter_first(fault);
+	engine->unsettled = fault->late_count > 0;
+	lock_release(&engine->map_lock);
+	return !engine->unsettled;
 }

@@ -12,6 +12,7 @@
 #define FETCHES 64u
 #define FETCH_PAGES STREAM_MAX_WINDOW
 #define TODO_MAX 256u
+#define LATE_EVENTS 256u       /* one for each thread that moves mappings at this moment */
 #define FETCH_EXTRA UINT64_MAX /* cookie of the read into `extra` */
 
 /* A run of pages on its way from the store. */
@@ -39,7 +40,8 @@ struct fault_thread {
 	struct todo todo[TODO_MAX]; /* ring: faults read, not served yet */
 	uint32_t todo_head, todo_tail;
 	uint32_t busy_fetches;
-	bool map_changed; /* a change was entered in this turn */
+	struct uffd_event late[LATE_EVENTS]; /* changes that wait for another one: events.c */
+	unsigned late_count;
 	struct fetch fetches[FETCHES];
 	uint8_t *landing; /* FETCH_PAGES pages for each fetch */
 	uint8_t *zeros;	  /* FETCH_PAGES pages */
@@ -54,8 +56,14 @@ int fault_start(struct engine *engine) MUST_CHECK;
 /* Reads what the kernel has to say: enters changes, keeps faults to be served. Returns how many. */
 unsigned fault_read(struct fault_thread *fault);
 
-/* Enters one change of the map. Under map_lock. A fork's child descriptor is closed. */
+/*
+ * Enters one change of the map, or keeps it until the one that came before it in truth has been
+ * read. Under map_lock. A fork's child descriptor is closed.
+ */
 void event_enter(struct fault_thread *fault, const struct uffd_event *event);
+
+/* Whether the books are up to the map: nothing may be placed before. */
+bool event_is_settled(struct fault_thread *fault);
 
 /* What serving comes to. LATER: the same again in the next turn. */
 enum served { SERVED, LATER };

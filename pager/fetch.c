@@ -186,6 +186,8 @@ static enum served place(struct fault_thread *fault, struct fetch *fetch)
 	struct engine *engine = fault->engine;
 	const uint8_t *landing = landing_of(fault, fetch);
 
+	if (!event_is_settled(fault))
+		return LATER;
 	while (fetch->placed < fetch->pages) {
 		uint32_t i = fetch->placed;
 		uint32_t n = run_length(fault, fetch, i, true);

@@ -234,6 +234,8 @@ enum served place_fault(struct fault_thread *fault, const struct todo *todo)
 {
 	enum served served;
 
+	if (!event_is_settled(fault))
+		return LATER;
 	lock_acquire(&fault->engine->map_lock);
 	served = serve(fault, todo);
 	lock_release(&fault->engine->map_lock);

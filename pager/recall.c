@@ -151,6 +151,8 @@ void recall_step(struct fault_thread *fault)
 	struct engine *engine = fault->engine;
 	uint32_t turn = atomic_load(&engine->recall_turn);
 
+	if (!event_is_settled(fault))
+		return;
 	/* Only a stop that answers this very turn counts: an older one may be over any moment. */
 	if (atomic_load(&engine->take_paused) != turn || atomic_load(&engine->home_word) == turn)
 		return;

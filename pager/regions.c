@@ -84,6 +84,13 @@ bool regions_contain(const struct regions *regions, uint64_t address)
 	return at < regions->count && regions->list[at].start <= address;
 }
 
+bool regions_touch(const struct regions *regions, uint64_t start, uint64_t end)
+{
+	unsigned at = first_behind(regions, start, false);
+
+	return at < regions->count && regions->list[at].start < end;
+}
+
 bool regions_gap(const struct regions *regions, uint64_t start, uint64_t end, struct region *out)
 {
 	unsigned at = first_behind(regions, start, false);

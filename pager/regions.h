@@ -27,6 +27,9 @@ int regions_add(struct regions *regions, uint64_t start, uint64_t end) MUST_CHEC
 /* -ENOSPC when a hole would need an entry more than there is room for; nothing is changed then. */
 int regions_remove(struct regions *regions, uint64_t start, uint64_t end) MUST_CHECK;
 
+/* Whether some address of [start, end) is in a region. */
+bool regions_touch(const struct regions *regions, uint64_t start, uint64_t end);
+
 bool regions_contain(const struct regions *regions, uint64_t address);
 
 /* The first part of [start, end) that is in no region; false if there is none. */

@@ -60,6 +60,7 @@ struct take_thread {
 	uint32_t shared_count;
 	struct batch batches[BATCHES];
 	uint32_t busy_batches;
+	bool barren;	     /* the last attempt found nothing that the kernel would give */
 	uint64_t reclaim_at; /* address up to which resident pages have given up their slots */
 };
 
@@ -147,6 +148,8 @@ static int move_some(struct take_thread *take, uint32_t *i, unsigned *moved_page
 	struct engine *engine = take->engine;
 	struct stage *stage = &engine->stage;
 
+	if (engine->unsettled)
+		return -EAGAIN;
 	for (unsigned runs = 0; runs < RUNS_PER_LOCK && *i < take->victim_count; runs++) {
 		uint32_t n = run_of(take, *i);
 		uint64_t moved;
@@ -208,6 +211,7 @@ static unsigned take_out(struct take_thread *take)
 		(take->victim_count - i) * sizeof(take->victims[0]));
 	take->victim_count -= i;
 	make_exclusive(take);
+	take->barren = !err && !moved;
 	count(&engine->stats->taken, moved);
 	if (moved)
 		look(take, first, engine->stage.head);
@@ -652,7 +656,8 @@ static void *run(void *arg)
 			continue;
 		}
 		did = turn(take);
-		atomic_store_explicit(&engine->take_stuck, !did && !take->busy_batches,
+		atomic_store_explicit(&engine->take_stuck,
+				      !did && !take->busy_batches && take->barren,
 				      memory_order_relaxed);
 		if (did)
 			continue;

@@ -239,6 +239,14 @@ int uffd_move(int fd, uint64_t to, uint64_t from, uint64_t bytes, bool skip_hole
 	return err;
 }
 
+/* UFFDIO_CONTINUE is for shared memory: on ours it does nothing, but says EAGAIN before EINVAL. */
+bool uffd_is_changing(int fd, uint64_t own)
+{
+	struct uffdio_continue nothing = {.range = {.start = own, .len = PAGE_BYTES}};
+
+	return ioctl(fd, UFFDIO_CONTINUE, &nothing) != 0 && errno == EAGAIN;
+}
+
 void uffd_wake(int fd, uint64_t start, uint64_t bytes)
 {
 	struct uffdio_range range = {.start = start, .len = bytes};

@@ -63,6 +63,12 @@ int uffd_zero(int fd, uint64_t to, uint64_t bytes, uint64_t *done) MUST_CHECK;
 int uffd_move(int fd, uint64_t to, uint64_t from, uint64_t bytes, bool skip_holes,
 	      uint64_t *done) MUST_CHECK;
 
+/*
+ * Whether a change of the map waits to be read. `own` is an address that is registered with fd and
+ * that the program does not know.
+ */
+bool uffd_is_changing(int fd, uint64_t own) MUST_CHECK;
+
 void uffd_wake(int fd, uint64_t start, uint64_t bytes);
 
 enum uffd_kind { UFFD_FAULT, UFFD_FORK, UFFD_REMAP, UFFD_REMOVE, UFFD_UNMAP, UFFD_OTHER };
