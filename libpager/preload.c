@@ -14,6 +14,14 @@
 
 #define EXIT_REFUSED 125 /* as env(1) and timeout(1) say that they failed themselves */
 
+/* Also when something before it in the configuration is wrong. */
+static bool is_required(const struct config *config)
+{
+	const char *text = secure_getenv("LIBPAGER_REQUIRE");
+
+	return config->require || (text && strcmp(text, "1") == 0);
+}
+
 static bool is_asked_for(const struct config *config)
 {
 	return config->local_bytes || config->donor_count;
@@ -76,7 +84,7 @@ static void __attribute__((constructor)) start(void)
 	config_init(&config);
 	err = config_from_env(&config, secure_getenv, why);
 	host_log_open(&config);
-	if (err && config.require)
+	if (err && is_required(&config))
 		refuse(why);
 	if (err)
 		log_warn("%s; running without paging", why);

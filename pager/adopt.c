@@ -29,6 +29,9 @@
 #define AGAIN_NS 1000000000u /* between looks for pages that got past us */
 #define UNKNOWN_PAGES 1024u  /* so many untracked pages are worth such a look */
 
+#define CALM_TRIES 100u	 /* for a program that changes its map all the time */
+#define GROWN_PAGES 256u /* grown by mprotect(2), the address space is as large as before */
+
 #define PRESENT ((uint64_t)1 << 63) /* Documentation/admin-guide/mm/pagemap.rst */
 #define SWAPPED ((uint64_t)1 << 62)
 
@@ -38,8 +41,9 @@ struct adopter {
 	uint64_t *pagemap; /* PAGE_CHUNK_PAGES entries */
 	struct region excluded[MAX_EXCLUDED];
 	unsigned excluded_count;
-	int pagemap_fd;	    /* open during a look only */
-	uint64_t seen_size; /* pages of address space at the last look */
+	int pagemap_fd;	     /* open during a look only */
+	uint64_t seen_size;  /* pages of address space at the last look */
+	uint64_t seen_other; /* pages not adopted at the last look */
 	uint64_t again_ns;
 	uint64_t known_other; /* pages that stayed unknown after the last look */
 	bool main_seen;
@@ -158,25 +162,24 @@ static bool is_whole(struct adopter *adopter, uint64_t start, uint64_t end)
 
 /*
  * Registers a range and enters it, in one hold of the lock: an unmapping in between would be read
- * before there was anything to take out of the books. If it has holes by now, or the map is
- * changing, its pages are left for another look; something may just have been moved there, whose
- * event comes later and puts the books right.
+ * before there was anything to take out of the books. Not while the map is changing: something may
+ * just have been moved there, whose event comes later.
  */
 static int register_range(struct adopter *adopter, uint64_t start, uint64_t end)
 {
 	struct engine *engine = adopter->engine;
-	int err;
+	int err = -EAGAIN;
 
 	lock_acquire(&engine->map_lock);
-	err = uffd_register(engine->uffd, start, end - start);
-	if (!err && !is_whole(adopter, start, end))
+	if (!uffd_is_changing(engine->uffd, engine->stage.base))
+		err = uffd_register(engine->uffd, start, end - start);
+	if (!err &&
+	    (!is_whole(adopter, start, end) || uffd_is_changing(engine->uffd, engine->stage.base)))
 		err = -EAGAIN;
 	if (!err)
 		err = regions_add(&engine->regions, start, end);
-	if (!err && uffd_is_changing(engine->uffd, engine->stage.base))
-		err = -EAGAIN;
-	adopter->changed = adopter->changed || err == -EAGAIN;
 	lock_release(&engine->map_lock);
+	adopter->changed = adopter->changed || err == -EAGAIN;
 	if (err == -ENOSPC)
 		engine_end(engine, "the program has too many mappings", start);
 	return err;
@@ -184,9 +187,14 @@ static int register_range(struct adopter *adopter, uint64_t start, uint64_t end)
 
 static void adopt(struct adopter *adopter, uint64_t start, uint64_t end)
 {
-	/* An error: the map has changed since we read it, or the program has a userfaultfd there.
-	 */
-	if (register_range(adopter, start, end))
+	const struct timespec moment = {.tv_nsec = 20000};
+	int err = register_range(adopter, start, end);
+
+	for (unsigned tries = 0; err == -EAGAIN && tries < CALM_TRIES; tries++) {
+		nanosleep(&moment, NULL);
+		err = register_range(adopter, start, end);
+	}
+	if (err) /* the map has changed since we read it, or the program has a userfaultfd there */
 		return;
 	recall_guard(adopter->engine, start, end);
 	look_at(adopter, start, end);
@@ -280,9 +288,13 @@ void adopt_turn(struct engine *engine, uint64_t size_pages)
 	if (adopter->recount) /* counted anew since the last look */
 		adopter->known_other = adopter->passed_over ? 0 : atomic_load(&engine->other_pages);
 	adopter->recount = false;
+	if (atomic_load(&engine->other_pages) < adopter->seen_other)
+		adopter->seen_other = atomic_load(&engine->other_pages);
 	again = worth_another_look(adopter);
-	if (size_pages == adopter->seen_size && !again)
+	if (size_pages == adopter->seen_size && !again &&
+	    atomic_load(&engine->other_pages) < adopter->seen_other + GROWN_PAGES)
 		return;
+	adopter->seen_other = atomic_load(&engine->other_pages);
 	adopter->pagemap_fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 	list_excluded(adopter);
 	adopter->passed_over = false;

@@ -31,8 +31,8 @@ struct budget budget_of(uint64_t bytes)
 	budget.low = budget.pages - headroom;
 	budget.high = budget.pages - headroom / 2;
 	budget.hard = budget.pages + headroom;
-	budget.near = budget.pages / 4 * 3;
-	budget.adopt = budget.pages - 2 * headroom;
+	budget.near = budget.pages / 2;
+	budget.adopt = budget.pages / 8 * 7;
 	budget.staged = (uint32_t)clamp(budget.pages / STAGED_SHARE, STAGED_MIN, STAGED_MAX);
 	return budget;
 }

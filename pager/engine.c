@@ -311,9 +311,18 @@ static void fill_stats(struct engine *engine)
 	store_stats(engine->store, stats);
 }
 
+static bool any_donor_is_up(const struct stats_page *stats)
+{
+	for (unsigned i = 0; i < atomic_load(&stats->donor_count); i++)
+		if (atomic_load(&stats->donors[i].state) == STATS_DONOR_UP)
+			return true;
+	return false;
+}
+
 static void say_once_if_full(struct engine *engine)
 {
-	if (!atomic_load(&engine->over_budget) || engine->said_full)
+	if (!atomic_load(&engine->over_budget) || engine->said_full ||
+	    !any_donor_is_up(engine->stats))
 		return;
 	engine->said_full = true;
 	log_warn("every donor is full: the program stays over its budget of %llu MiB",
@@ -322,9 +331,10 @@ static void say_once_if_full(struct engine *engine)
 
 static void active_turn(struct engine *engine, uint64_t size_pages)
 {
+	store_tick(engine->store); /* may know better why a page is lost, and end the program */
 	end_if_wanted(engine);
-	store_tick(engine->store);
-	if (engine_used(engine) >= engine->budget.adopt)
+	/* Without a donor the program is left alone. */
+	if (engine_used(engine) >= engine->budget.adopt && any_donor_is_up(engine->stats))
 		adopt_turn(engine, size_pages);
 	if (engine_used(engine) > engine->budget.high)
 		engine_wake_take(engine);
