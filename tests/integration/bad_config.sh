@@ -40,7 +40,7 @@ wrong 'LIBPAGER_LOCAL=4K: too small.*8M' LIBPAGER_LOCAL=4K $DONOR
 wrong 'LIBPAGER_LOCAL=0' LIBPAGER_LOCAL=0 $DONOR
 
 long=$(printf '%0300d' 0)
-for donor in : host: :7471 host:0 host:65536 host:-1 host:7471x 'host:74 71' '[::1' '::1]:7471' \
+for donor in : host: :7471 host:0 host:65536 host:-1 host:7471x '[::1' '::1]:7471' \
 	unix: "unix:/$long" "$long:7471" ',,,'; do
 	wrong 'LIBPAGER_DONORS' "LIBPAGER_DONORS=$donor" $LOCAL
 done
