@@ -33,6 +33,8 @@ struct budget budget_of(uint64_t bytes)
 	budget.hard = budget.pages + headroom;
 	budget.near = budget.pages / 2;
 	budget.adopt = budget.pages / 8 * 7;
+	if (budget.adopt > budget.pages - 2 * headroom)
+		budget.adopt = budget.pages - 2 * headroom;
 	budget.staged = (uint32_t)clamp(budget.pages / STAGED_SHARE, STAGED_MIN, STAGED_MAX);
 	return budget;
 }

@@ -9,11 +9,11 @@
 
 #define HEAP "55d0c8a2e000-55d0c8a4f000 rw-p 00000000 00:00 0                          [heap]"
 #define ANON "7f1b2c000000-7f1b2c021000 rw-p 00000000 00:00 0 "
-#define LIBC                                                                        \
-	"7f1b34a26000-7f1b34a4c000 r--p 00000000 fd:01 1314583                    " \
+#define LIBC                                                     \
+	"7f1b34a26000-7f1b34a4c000 r--p 00000000 fd:01 1314583 " \
 	"/usr/lib/x86_64-linux-gnu/libc.so.6"
-#define DATA                                                                        \
-	"7f1b34bfb000-7f1b34bfd000 rw-p 001d4000 fd:01 1314583                    " \
+#define DATA                                                     \
+	"7f1b34bfb000-7f1b34bfd000 rw-p 001d4000 fd:01 1314583 " \
 	"/usr/lib/x86_64-linux-gnu/libc.so.6"
 
 static bool parse(const char *line, struct maps_entry *out)
