@@ -9,12 +9,8 @@
 
 #define HEAP "55d0c8a2e000-55d0c8a4f000 rw-p 00000000 00:00 0                          [heap]"
 #define ANON "7f1b2c000000-7f1b2c021000 rw-p 00000000 00:00 0 "
-#define LIBC                                                     \
-	"7f1b34a26000-7f1b34a4c000 r--p 00000000 fd:01 1314583 " \
-	"/usr/lib/x86_64-linux-gnu/libc.so.6"
-#define DATA                                                     \
-	"7f1b34bfb000-7f1b34bfd000 rw-p 001d4000 fd:01 1314583 " \
-	"/usr/lib/x86_64-linux-gnu/libc.so.6"
+#define LIBC "7f1b34a26000-7f1b34a4c000 r--p 00000000 fd:01 1314583 /lib/libc.so.6"
+#define DATA "7f1b34bfb000-7f1b34bfd000 rw-p 001d4000 fd:01 1314583 /lib/libc.so.6"
 
 static bool parse(const char *line, struct maps_entry *out)
 {
@@ -37,7 +33,7 @@ static void a_line_is_read_into_its_parts(void)
 	CU_ASSERT_TRUE_FATAL(parse(LIBC, &entry));
 	CU_ASSERT(entry.read && !entry.write && !entry.exec && !entry.shared);
 	CU_ASSERT(entry.inode == 1314583);
-	CU_ASSERT(has_name(&entry, "/usr/lib/x86_64-linux-gnu/libc.so.6"));
+	CU_ASSERT(has_name(&entry, "/lib/libc.so.6"));
 	CU_ASSERT_TRUE_FATAL(parse("1000-2000 --xs 00000000 00:01 42 /dev/a b (deleted)", &entry));
 	CU_ASSERT(!entry.read && !entry.write && entry.exec && entry.shared);
 	CU_ASSERT(has_name(&entry, "/dev/a b (deleted)"));
