@@ -61,6 +61,7 @@ void a_completed_write_is_seen_on_every_connection(void);
 void a_local_buffer_is_left_alone_after_completion(void);
 void nothing_is_allocated_after_connecting(void);
 void a_sleeper_is_woken(void);
+void a_donor_at_rest_uses_no_cpu(void);
 
 /* bounds.c */
 void an_unknown_token_is_refused(void);

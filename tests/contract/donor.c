@@ -205,6 +205,16 @@ struct tp_server_stats donor_stats(struct donor *donor)
 	return stats;
 }
 
+uint64_t donor_cpu_ns(const struct donor *donor)
+{
+	struct timespec used;
+	clockid_t clock;
+
+	MUST(pthread_getcpuclockid(donor->thread, &clock) == 0);
+	MUST(clock_gettime(clock, &used) == 0);
+	return (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
+}
+
 /* ---- start and stop ---- */
 
 static void slab_make(struct slab *slab)
@@ -348,6 +358,14 @@ struct tp_remote donor_remote(const struct donor *donor UNUSED, unsigned domain,
 uint8_t *donor_memory(const struct donor *donor, unsigned domain, unsigned slab)
 {
 	return donor->slabs[domain][slab].base;
+}
+
+uint8_t donor_peek(const struct donor *donor, unsigned domain, unsigned slab)
+{
+	uint8_t byte;
+
+	MUST(pread(donor->slabs[domain][slab].memfd, &byte, 1, 0) == 1);
+	return byte;
 }
 
 int donor_dial(const struct donor *donor)

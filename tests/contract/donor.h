@@ -30,6 +30,8 @@ struct tp_target donor_target(const struct donor *donor, unsigned domain);
 struct tp_remote donor_remote(const struct donor *donor, unsigned domain, unsigned slab);
 /* The memory itself, mapped here. */
 uint8_t *donor_memory(const struct donor *donor, unsigned domain, unsigned slab);
+/* Its first byte, read so that a write going on beside it is no race. */
+uint8_t donor_peek(const struct donor *donor, unsigned domain, unsigned slab);
 
 /* DONOR_PROCESS only. donor_stop() is still needed after SIGKILL. */
 void donor_signal(struct donor *donor, int signal);
@@ -38,6 +40,8 @@ void donor_signal(struct donor *donor, int signal);
 void donor_revoke(struct donor *donor, unsigned domain, unsigned slab);
 void donor_close_domain(struct donor *donor, unsigned domain);
 struct tp_server_stats donor_stats(struct donor *donor);
+/* CPU time that the loop's thread has used. */
+uint64_t donor_cpu_ns(const struct donor *donor);
 
 /* A plain connection to the donor's socket, nothing said yet. */
 int donor_dial(const struct donor *donor);

@@ -133,7 +133,7 @@ void every_request_completes_exactly_once(void)
 	donor_stop(donor);
 }
 
-#define SMALL_DEPTH 16u
+#define SMALL_DEPTH 13u /* no power of two: rings must not round it up */
 
 void a_full_queue_accepts_a_prefix(void)
 {
@@ -328,6 +328,28 @@ void a_sleeper_is_woken(void)
 	}
 	CU_ASSERT_EQUAL(tp_arm(client.conn, &pfd.fd, &pfd.events), 0);
 	CU_ASSERT_EQUAL(poll(&pfd, 1, 20), 0);
+	client_close(&client);
+	donor_stop(donor);
+}
+
+/* It may watch the wire for a while after a request, but not for ever. */
+void a_donor_at_rest_uses_no_cpu(void)
+{
+	struct donor *donor = donor_start(contract_variant->kind, DONOR_THREAD);
+	struct client client;
+	uint64_t before;
+	uint8_t byte;
+	unsigned i;
+
+	client_open(&client, donor, 0, 0);
+	for (i = 0; i < 100; i++)
+		CU_ASSERT_EQUAL(client_do(&client, TP_READ, 0, i, &byte, 1), 0);
+	(void)poll(NULL, 0, 50);
+	before = donor_cpu_ns(donor);
+	(void)poll(NULL, 0, 200);
+	CU_ASSERT(donor_cpu_ns(donor) - before < 10000000);
+	/* And it wakes up again. */
+	CU_ASSERT_EQUAL(client_do(&client, TP_READ, 0, 0, &byte, 1), 0);
 	client_close(&client);
 	donor_stop(donor);
 }

@@ -386,7 +386,7 @@ static void a_revoked_memory_gets_no_more_of_a_write(void)
 	memset(bytes, 0x99, sizeof(bytes));
 	send_request(fd, TCP_WRITE, 0, BLOCK, 1);
 	CU_ASSERT_EQUAL(dial_send(fd, bytes, BLOCK / 2, soon()), 0);
-	while (*(volatile uint8_t *)donor_memory(donor, 0, 0) != 0x99)
+	while (donor_peek(donor, 0, 0) != 0x99)
 		usleep(1000);
 	donor_revoke(donor, 0, 0);
 	pattern_fill(donor_memory(donor, 0, 0), DONOR_SLAB_BYTES, 2);

@@ -11,6 +11,7 @@ static const struct suite_test tests[] = {
 	SUITE_TEST(a_local_buffer_is_left_alone_after_completion),
 	SUITE_TEST(nothing_is_allocated_after_connecting),
 	SUITE_TEST(a_sleeper_is_woken),
+	SUITE_TEST(a_donor_at_rest_uses_no_cpu),
 	SUITE_TEST(an_unknown_token_is_refused),
 	SUITE_TEST(an_unknown_key_is_refused),
 	SUITE_TEST(a_key_of_another_domain_is_refused),
