@@ -39,6 +39,7 @@ static void nothing_is_in_an_empty_book(void)
 
 	open_book();
 	CU_ASSERT_FALSE(regions_contain(&regions, 0));
+	CU_ASSERT_FALSE(regions_touch(&regions, 0, UINT64_MAX));
 	CU_ASSERT_EQUAL(regions_remove(&regions, 0, UINT64_MAX), 0);
 	CU_ASSERT_TRUE(regions_gap(&regions, 5, 9, &gap));
 	CU_ASSERT(gap.start == 5 && gap.end == 9);
@@ -142,6 +143,24 @@ static void a_gap_is_the_first_part_that_is_in_none(void)
 	CU_ASSERT_FALSE(regions_gap(&regions, 32, 39, &gap));
 }
 
+static void what_shares_an_address_touches(void)
+{
+	open_book();
+	add(10, 20);
+	add(30, 40);
+	CU_ASSERT_FALSE(regions_touch(&regions, 0, 10));
+	CU_ASSERT_TRUE(regions_touch(&regions, 0, 11));
+	CU_ASSERT_TRUE(regions_touch(&regions, 14, 15)); /* within */
+	CU_ASSERT_TRUE(regions_touch(&regions, 19, 30));
+	CU_ASSERT_FALSE(regions_touch(&regions, 20, 30)); /* between, exactly */
+	CU_ASSERT_FALSE(regions_touch(&regions, 24, 25));
+	CU_ASSERT_TRUE(regions_touch(&regions, 20, 31));
+	CU_ASSERT_TRUE(regions_touch(&regions, 0, 100)); /* over both */
+	CU_ASSERT_TRUE(regions_touch(&regions, 39, 50));
+	CU_ASSERT_FALSE(regions_touch(&regions, 40, UINT64_MAX));
+	CU_ASSERT_FALSE(regions_touch(&regions, 25, 25));
+}
+
 static void a_full_book_refuses_and_stays_as_it_was(void)
 {
 	struct region before[ROOM + 1];
@@ -230,6 +249,13 @@ static void compare_gap(uint32_t start, uint32_t end)
 		CU_ASSERT_FATAL(gap.start == from && gap.end == to);
 }
 
+static void compare_touch(uint32_t start, uint32_t end)
+{
+	while (start < end && !model[start])
+		start++;
+	CU_ASSERT_EQUAL_FATAL(regions_touch(&regions, start, end), start < end);
+}
+
 static void compare_pages(void)
 {
 	uint64_t pages = 0;
@@ -252,6 +278,7 @@ static void it_agrees_with_a_bitmap_whatever_happens(void)
 		change_both(start, start + 1 + pick(most), pick(2));
 		compare_pages();
 		compare_gap(pick(MODEL_PAGES), pick(MODEL_PAGES + 1));
+		compare_touch(pick(MODEL_PAGES), pick(MODEL_PAGES + 1));
 	}
 	CU_ASSERT(refusals > 0); /* or want of room was not put to the test */
 }
@@ -267,6 +294,7 @@ int main(void)
 		SUITE_TEST(removing_cuts_and_splits),
 		SUITE_TEST(removing_takes_many_at_once),
 		SUITE_TEST(a_gap_is_the_first_part_that_is_in_none),
+		SUITE_TEST(what_shares_an_address_touches),
 		SUITE_TEST(a_full_book_refuses_and_stays_as_it_was),
 		SUITE_TEST(a_full_book_does_what_needs_no_room),
 		SUITE_TEST(it_agrees_with_a_bitmap_whatever_happens),
