@@ -1,13 +1,16 @@
 /*
  * The floor: how fast this machine could be, for the figures of the engine to be held against.
- *Three kinds of it, one JSON line each:
+ * Three kinds of it, one JSON line each:
  *
- *	fault-…  a page placed on a fault, nothing fetched: by the kernel alone, by a handler thread
- *	         that spins or sleeps on the other CPU or on the same one, by the faulting thread
- *itself wire-…   one page fetched, no fault pager-…  a hundred-line pager that does all of it in
- *the faulting thread: fault, fetch, compare hashes, place, evict in batches, half of the pages
- *local. Its memory is only read, so it never has to write back; and nothing here could serve a
- *fault inside a system call, which is why the engine may not be built this way.
+ *	fault-…  a page placed on a fault, nothing fetched
+ *	wire-…   one page fetched, no fault
+ *	pager-…  a hundred-line pager that does both, half of the pages local
+ *
+ * Faults are served by the kernel alone, by a handler thread that spins or sleeps on the other CPU
+ * or on the same one, or by the faulting thread. The pager does all of it in the faulting thread:
+ * fault, fetch, compare hashes, place, evict in batches. Its memory is only read, so it never has
+ * to write back; and nothing here could serve a fault inside a system call, which is why the engine
+ * may not be built this way.
  *
  * Runs on its own; links nothing of the engine.
  */

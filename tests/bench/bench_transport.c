@@ -20,9 +20,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define MOST_IN_FLIGHT 64u
+#define BUFFERS_BYTES ((size_t)MOST_IN_FLIGHT * TP_MAX_BYTES)
 #define PAUSE_US 1000 /* ten times what a donor spins */
 
 struct bench_case {
@@ -53,7 +55,7 @@ struct bench {
 	uint64_t random;
 	uint64_t count, begun_ns[MOST_IN_FLIGHT], place[MOST_IN_FLIGHT];
 	struct hist took_ns;
-	uint8_t *buffers; /* MOST_IN_FLIGHT of TP_MAX_BYTES */
+	uint8_t *buffers; /* BUFFERS_BYTES */
 };
 
 static NORETURN void fail(const char *what, int err)
@@ -69,7 +71,7 @@ static void pin_to(unsigned cpu)
 	CPU_ZERO(&set);
 	CPU_SET(cpu, &set);
 	if (sched_setaffinity(0, sizeof(set), &set))
-		fail("sched_setaffinity", -errno);
+		fail("a processor for the program and one for the donor are needed", -errno);
 }
 
 /* Every word of the donor's memory says where it is. */
@@ -84,6 +86,20 @@ static void fill(const struct donor *donor)
 		for (i = 0; i < DONOR_SLAB_BYTES / sizeof(*words); i++)
 			words[i] = slab * DONOR_SLAB_BYTES + i;
 	}
+}
+
+/*
+ * Whole pages, as the engine's are, and there before time is taken: a copy between addresses that
+ * differ by a few bytes modulo 4096 took ten times as long as one between pages.
+ */
+static uint8_t *buffers_new(void)
+{
+	void *buffers = mmap(NULL, BUFFERS_BYTES, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+
+	if (buffers == MAP_FAILED)
+		fail("buffers", -errno);
+	return buffers;
 }
 
 static uint8_t *buffer_of(const struct bench *bench, unsigned i)
@@ -207,40 +223,51 @@ static uint64_t run(struct bench *bench, uint64_t run_ns)
 	return clock_ns() - start - paused_ns;
 }
 
-static void run_case(struct donor *donor, enum tp_kind kind, const struct bench_case *what,
-		     uint64_t run_ns)
+static struct tp *connect_to(struct bench *bench, enum tp_kind kind)
 {
-	const struct tp_target target = donor_target(donor, 0);
-	struct bench bench = {.what = what, .donor = donor, .random = 1};
+	const struct tp_target target = donor_target(bench->donor, 0);
 	struct tp *tp;
-	uint64_t took;
 	unsigned i;
 	int err;
 
-	fill(donor);
-	bench.buffers = calloc(MOST_IN_FLIGHT, TP_MAX_BYTES);
-	err = bench.buffers ? tp_open(kind, NULL, &tp) : -ENOMEM;
+	err = tp_open(kind, NULL, &tp);
 	if (err)
 		fail("open", err);
-	err = tp_connect(tp, &target, &bench.conn);
+	err = tp_connect(tp, &target, &bench->conn);
 	for (i = 0; i < DONOR_SLABS && !err; i++) {
-		const struct tp_remote remote = donor_remote(donor, 0, i);
+		const struct tp_remote remote = donor_remote(bench->donor, 0, i);
 
-		err = tp_attach(bench.conn, &remote, &bench.handles[i]);
+		err = tp_attach(bench->conn, &remote, &bench->handles[i]);
 	}
 	if (err)
 		fail("connect", err);
-	took = run(&bench, run_ns);
+	return tp;
+}
+
+static void print_case(const struct bench *bench, enum tp_kind kind, uint64_t took)
+{
 	printf("{\"under\": \"transport\", \"transport\": \"%s\", \"case\": \"%s\"",
-	       tp_kind_name(kind), what->name);
-	printf(", \"ns_per_op\": %.1f", (double)took / (double)bench.count);
+	       tp_kind_name(kind), bench->what->name);
+	printf(", \"ns_per_op\": %.1f", (double)took / (double)bench->count);
 	printf(", \"mib_per_s\": %.0f",
-	       (double)bench.count * what->bytes / 1048576.0 / ((double)took / 1e9));
-	times_print("latency", &bench.took_ns);
+	       (double)bench->count * bench->what->bytes / 1048576.0 / ((double)took / 1e9));
+	times_print("latency", &bench->took_ns);
 	printf("}\n");
+}
+
+static void run_case(struct donor *donor, enum tp_kind kind, const struct bench_case *what,
+		     uint64_t run_ns)
+{
+	struct bench bench = {.what = what, .donor = donor, .random = 1};
+	struct tp *tp;
+
+	fill(donor);
+	bench.buffers = buffers_new();
+	tp = connect_to(&bench, kind);
+	print_case(&bench, kind, run(&bench, run_ns));
 	tp_disconnect(bench.conn);
 	tp_close(tp);
-	free(bench.buffers);
+	munmap(bench.buffers, BUFFERS_BYTES);
 }
 
 int main(int argc, char **argv)

@@ -111,6 +111,15 @@ def print_floors(floors):
             f" {times['mean_ns'] / 1e3:8.2f} a fault or fetch")
 
 
+def print_transports(transports):
+    if transports:
+        say("a transport by itself: us")
+    for line in transports:
+        name = f"{line['transport']} {line['case']}"
+        say(f"    {name:40} {line['ns_per_op'] / 1e3:8.2f} a request"
+            f" {line['latency']['p50_ns'] / 1e3:8.2f} median {line['mib_per_s']:8.0f} MiB/s")
+
+
 def budget_figures(lines):
     """Whole runs with all data within the budget: the median of the ratios of the pairs."""
     out = {}
@@ -188,6 +197,7 @@ def main():
     lines = read_lines()
     cases = group(lines)
     floors = [line for line in lines if line.get("under") == "floor"]
+    transports = [line for line in lines if line.get("under") == "transport"]
     rest = [line for line in lines if "skipped" in line or "failed" in line]
     budget = budget_figures(lines)
     metadata = metadata_per_page(lines)
@@ -196,12 +206,14 @@ def main():
     runs = [run for _, ways in sorted(cases.items()) for run in ways.values()]
     summary = {"budget": budget, "metadata_bytes_per_page": metadata, "host": host(),
                "bytes": options.bytes, "limit_bytes": options.bytes // 2 + options.other}
-    for line in floors + runs + rest + [summary]:
+    for line in floors + transports + runs + rest + [summary]:
         print(json.dumps(line))
     print_floors(floors)
+    print_transports(transports)
     print_cases(cases)
     print_verdicts(rows)
-    whole = dict(summary, floors=floors, cases=runs, rest=rest, ratios=ratios_to_zram(cases))
+    whole = dict(summary, floors=floors, transports=transports, cases=runs, rest=rest,
+                 ratios=ratios_to_zram(cases))
     try:
         with open(options.json, "w", encoding="ascii") as file:
             json.dump(whole, file, indent=1)
