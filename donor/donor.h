@@ -34,7 +34,8 @@ struct donor {
 	struct door door;
 	struct donor_sessions sessions;
 	struct lending lending;
-	struct quiet strangers; /* lines that they cause */
+	struct quiet strangers; /* lines about who has never had a lease */
+	struct quiet clients;	/* lines about who has: a flood of the former hides none of them */
 	bool is_stopping;
 };
 

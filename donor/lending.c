@@ -135,9 +135,9 @@ static void to_the_end(struct lending *lending, struct lending_wait *wait)
 	TAILQ_INSERT_TAIL(&lending->waits, wait, link);
 }
 
-static void tell_short(struct donor *donor, const struct lending_wait *wait)
+static void tell_short(const struct lending_wait *wait)
 {
-	quiet_line(&donor->strangers, clock_ns(), LOG_WARN,
+	quiet_line(donor_session_quiet(wait->session), clock_ns(), LOG_WARN,
 		   "this host has no memory to spare: session %" PRIu64
 		   " asked for %u slabs and gets %u",
 		   wait->session->id, wait->wanted, wait->grant.grant.count);
@@ -156,7 +156,7 @@ static void grant_what_is_ready(struct donor *donor)
 		if (err == -EAGAIN)
 			return;
 		if (err == -ENOMEM)
-			tell_short(donor, wait);
+			tell_short(wait);
 		if (err || wait->grant.grant.count == wait->wanted)
 			answer(donor, wait);
 		else
@@ -262,8 +262,9 @@ void lending_expire(struct donor *donor, uint64_t now_ns)
 
 	while (lease_table_expired(donor->leases, now_ns)) {
 		session = expire_some(donor, now_ns, &message.keys);
-		log_info("session %" PRIu64 ": %u leases expired: no sign of life for %u ms",
-			 session->id, message.keys.count, donor->options->lease_ms);
+		quiet_line(&donor->clients, clock_ns(), LOG_INFO,
+			   "session %" PRIu64 ": %u leases expired: no sign of life for %u ms",
+			   session->id, message.keys.count, donor->options->lease_ms);
 		donor_session_send(session, &message);
 	}
 }

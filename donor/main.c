@@ -61,6 +61,8 @@ static void sweep(void *arg)
 	door_sweep(donor, now);
 	lending_expire(donor, now);
 	donor_sessions_sweep(donor, now);
+	quiet_tell(&donor->strangers, now);
+	quiet_tell(&donor->clients, now);
 	stop_if_empty(donor);
 }
 
@@ -255,6 +257,8 @@ static void close_all(struct running *running)
 		loop_timer_cancel(running->sweep);
 		loop_timer_cancel(running->stop);
 	}
+	quiet_tell(&donor->strangers, UINT64_MAX);
+	quiet_tell(&donor->clients, UINT64_MAX);
 	arena_close(donor->arena);
 	lease_table_close(donor->leases);
 	loop_close(donor->loop);
@@ -272,6 +276,8 @@ static void init(struct running *running, const struct donor_options *options)
 	door_open(donor);
 	donor_sessions_init(&donor->sessions);
 	lending_init(&donor->lending);
+	quiet_init(&donor->strangers, "strangers");
+	quiet_init(&donor->clients, "clients");
 }
 
 /* Returns the exit status. */

@@ -6,13 +6,24 @@
 
 /* Enough to see what is going on, little enough to keep for months. Both are guesses. */
 #define WINDOW_NS (10ull * 1000000000)
-#define LINES_PER_WINDOW 5
+#define LINES_PER_WINDOW 10
+
+void quiet_init(struct quiet *quiet, const char *about)
+{
+	*quiet = (struct quiet){.about = about};
+}
+
+void quiet_tell(struct quiet *quiet, uint64_t now_ns)
+{
+	if (!quiet->hidden || now_ns < quiet->window_end_ns)
+		return;
+	log_info("%u more lines about %s not shown", quiet->hidden, quiet->about);
+	quiet->hidden = 0;
+}
 
 static void begin_window(struct quiet *quiet, uint64_t now_ns)
 {
-	if (quiet->hidden)
-		log_info("%u more lines like the last ones not shown", quiet->hidden);
-	quiet->hidden = 0;
+	quiet_tell(quiet, now_ns);
 	quiet->lines = 0;
 	quiet->window_end_ns = now_ns + WINDOW_NS;
 }

@@ -18,12 +18,16 @@
 
 /* A client that means well says HELLO at once. */
 #define GREETING_NS (5ull * 1000000000)
+/*
+ * So many times the length of a lease a client may say nothing at all. One would do: its leases are
+ * over by then. Another one lets it hear so and go on, before its place is somebody else's.
+ */
+#define SILENT_LEASES 2
 /* How long a client may take to read why it was refused. */
 #define LEAVING_NS 1000000000ull
 /* Refused clients that may be reading at the same time; a flood of them costs no more. */
 #define LEAVING_MAX 64
-/* One client's messages in one turn, before the others have theirs. */
-#define MESSAGES_PER_TURN 256
+#define NS_PER_MS 1000000ull
 
 /* ---- states ---- */
 
@@ -50,18 +54,26 @@ static void take_all_back(struct donor_session *session)
 	explicit_bzero(session->token, sizeof(session->token));
 }
 
+struct quiet *donor_session_quiet(const struct donor_session *session)
+{
+	struct donor *donor = session->donor;
+
+	return session->lent_in_all ? &donor->clients : &donor->strangers;
+}
+
 static void log_end(const struct donor_session *session, const char *why)
 {
-	const struct donor *donor = session->donor;
+	struct quiet *quiet = donor_session_quiet(session);
 
 	if (session->state == DONOR_SESSION_OPEN)
-		log_info("session %" PRIu64 " closed: %s: %s[%u], %u leases taken back, %" PRIu64
-			 " in all",
-			 session->id, why, session->name, session->pid, session->holder.count,
-			 session->lent_in_all);
-	else if (session->state == DONOR_SESSION_GREETING && !donor->is_stopping)
-		quiet_line(&session->donor->strangers, clock_ns(), LOG_INFO,
-			   "%s closed before it was a session: %s", session->peer, why);
+		quiet_line(quiet, clock_ns(), LOG_INFO,
+			   "session %" PRIu64 " closed: %s: %s[%u] from %s, %u leases taken back, "
+			   "%" PRIu64 " in all",
+			   session->id, why, session->name, session->pid, session->peer,
+			   session->holder.count, session->lent_in_all);
+	else if (session->state == DONOR_SESSION_GREETING && !session->donor->is_stopping)
+		quiet_line(quiet, clock_ns(), LOG_INFO, "%s closed before it was a session: %s",
+			   session->peer, why);
 }
 
 void donor_session_end(struct donor_session *session, const char *why)
@@ -95,57 +107,7 @@ void donor_sessions_settle(struct donor *donor)
 	}
 }
 
-/* ---- sending ---- */
-
-static void watch_for_write(struct donor_session *session)
-{
-	bool wants = channel_wants_write(&session->channel);
-
-	if (wants == session->is_watched_for_write)
-		return;
-	session->is_watched_for_write = wants;
-	if (loop_rewatch(session->watch, wants ? POLLIN | POLLOUT : POLLIN))
-		donor_session_end(session, "out of memory");
-}
-
-static void shut_down_when_sent(struct donor_session *session)
-{
-	if (channel_wants_write(&session->channel) || session->has_shut_down)
-		return;
-	session->has_shut_down = true;
-	/* Fails only when the client has gone: reading will tell. */
-	if (shutdown(session->channel.fd, SHUT_WR))
-		return;
-}
-
-static const char *why_lost(int err)
-{
-	switch (err) {
-	case -ECONNRESET:
-	case -EPIPE:
-		return "the client is gone";
-	case -ENOBUFS:
-		return "the client does not read what it asked for";
-	default:
-		return strerror(-err);
-	}
-}
-
-static void send_now(struct donor_session *session, const struct wire_message *message)
-{
-	int err = channel_send(&session->channel, message);
-
-	if (err)
-		donor_session_end(session, why_lost(err));
-	else
-		watch_for_write(session);
-}
-
-void donor_session_send(struct donor_session *session, const struct wire_message *message)
-{
-	if (session->state == DONOR_SESSION_OPEN)
-		send_now(session, message);
-}
+/* ---- refusing ---- */
 
 /* The one that has been leaving for longest has had its chance. */
 static void limit_leaving(struct donor_sessions *sessions)
@@ -173,75 +135,27 @@ void donor_session_refuse(struct donor_session *session, enum wire_error_code co
 		limit_leaving(&session->donor->sessions);
 	enter(session, DONOR_SESSION_LEAVING);
 	session->deadline_ns = clock_ns() + LEAVING_NS;
-	send_now(session, &message);
-	if (session->state == DONOR_SESSION_LEAVING)
-		shut_down_when_sent(session);
+	donor_session_send_last(session, &message);
 }
 
-/* ---- receiving ---- */
+/* ---- silence ---- */
 
-static void flush(struct donor_session *session)
+static uint64_t silence_ms(const struct donor *donor)
 {
-	int err = channel_flush(&session->channel);
-
-	if (err && err != -EAGAIN) {
-		donor_session_end(session, why_lost(err));
-		return;
-	}
-	watch_for_write(session);
-	if (session->state == DONOR_SESSION_LEAVING)
-		shut_down_when_sent(session);
+	return (uint64_t)donor->options->lease_ms * SILENT_LEASES;
 }
 
-/* What a refused client still says does not matter; that it hangs up does. */
-static void discard(struct donor_session *session)
+void donor_session_note_life(struct donor_session *session)
 {
-	char nowhere[WIRE_MAX_FRAME];
-	ssize_t n = recv(session->channel.fd, nowhere, sizeof(nowhere), MSG_DONTWAIT);
-
-	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
-		donor_session_end(session, "refused");
+	if (session->state == DONOR_SESSION_OPEN)
+		session->deadline_ns = clock_ns() + silence_ms(session->donor) * NS_PER_MS;
 }
 
-static bool is_listened_to(const struct donor_session *session)
+static void refuse_if_silent(struct donor_session *session, uint64_t now_ns)
 {
-	return session->state == DONOR_SESSION_GREETING || session->state == DONOR_SESSION_OPEN;
-}
-
-static void receive(struct donor_session *session)
-{
-	struct wire_message message;
-	int n;
-
-	session->has_more = false;
-	for (unsigned i = 0; i < MESSAGES_PER_TURN && is_listened_to(session); i++) {
-		n = channel_receive(&session->channel, &message);
-		if (n == 0)
-			return;
-		if (n == -EPROTO)
-			donor_session_refuse(session, WIRE_E_PROTOCOL,
-					     "not a message of the control protocol");
-		else if (n < 0)
-			donor_session_end(session, why_lost(n));
-		else
-			donor_session_answer(session, &message);
-	}
-	/* The loop does not know of bytes that the channel holds. */
-	session->has_more = is_listened_to(session);
-}
-
-static void session_ready(void *arg, uint32_t events)
-{
-	struct donor_session *session = arg;
-	struct donor *donor = session->donor;
-
-	if (events & POLLOUT)
-		flush(session);
-	if (is_listened_to(session))
-		receive(session);
-	else if (session->state == DONOR_SESSION_LEAVING)
-		discard(session);
-	donor_sessions_settle(donor);
+	if (session->deadline_ns <= now_ns)
+		donor_session_refuse(session, WIRE_E_PROTOCOL, "no sign of life for %" PRIu64 " ms",
+				     silence_ms(session->donor));
 }
 
 /* ---- opening ---- */
@@ -313,7 +227,8 @@ static int session_start(struct donor_session *session)
 	err = read_magic(fd);
 	if (err)
 		return err;
-	err = loop_watch(session->donor->loop, fd, POLLIN, session_ready, session, &session->watch);
+	err = loop_watch(session->donor->loop, fd, POLLIN, donor_session_ready, session,
+			 &session->watch);
 	if (err)
 		return err;
 	TAILQ_INSERT_TAIL(&sessions->in_state[DONOR_SESSION_GREETING], session, link);
@@ -332,7 +247,8 @@ void donor_session_open(struct donor *donor, int fd)
 	}
 	err = session_start(session);
 	if (err) {
-		log_warn("%s closed: %s", session->peer, strerror(-err));
+		quiet_line(&donor->strangers, clock_ns(), LOG_WARN, "%s closed: %s", session->peer,
+			   strerror(-err));
 		channel_close(&session->channel);
 		free(session);
 		return;
@@ -370,14 +286,25 @@ int donor_session_admit(struct donor_session *session)
 		return err;
 	session->id = session->donor->sessions.next_id++;
 	enter(session, DONOR_SESSION_OPEN);
-	log_info("session %" PRIu64 " opened: %s[%u] from %s", session->id, session->name,
-		 session->pid, session->peer);
+	donor_session_note_life(session);
+	quiet_line(&session->donor->strangers, clock_ns(), LOG_INFO,
+		   "session %" PRIu64 " opened: %s[%u] from %s", session->id, session->name,
+		   session->pid, session->peer);
 	/* There is a client: have spare slabs ready. */
 	lending_go_on(session->donor);
 	return 0;
 }
 
 /* ---- all of them ---- */
+
+/* What it has said and nobody has read yet is a sign of life. */
+static void sweep_open(struct donor_session *session, uint64_t now_ns)
+{
+	if (session->has_more)
+		donor_session_receive(session);
+	if (session->state == DONOR_SESSION_OPEN)
+		refuse_if_silent(session, now_ns);
+}
 
 /* Both lists are in order of deadline: it is the same time for all in it. */
 static void end_overdue(struct donor_sessions *sessions, enum donor_session_state state,
@@ -397,8 +324,7 @@ void donor_sessions_sweep(struct donor *donor, uint64_t now_ns)
 
 	for (session = TAILQ_FIRST(open); session; session = next) {
 		next = TAILQ_NEXT(session, link);
-		if (session->has_more)
-			receive(session);
+		sweep_open(session, now_ns);
 	}
 	end_overdue(&donor->sessions, DONOR_SESSION_GREETING, now_ns);
 	end_overdue(&donor->sessions, DONOR_SESSION_LEAVING, now_ns);

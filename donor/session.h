@@ -1,10 +1,13 @@
 /*
  * Control sessions: one per client, from the first byte of its HELLO to the end of its last lease.
  *
- *        ┌──HELLO──▶ OPEN ──BYE, connection lost────▶ ENDED ──settle──▶ (freed)
- *   GREETING          │                                 ▲
- *        └──garbage,──┴──WIRE_ERROR sent──▶ LEAVING ────┘ read by the client, or time over
- *           silence      (leases end now)
+ *   GREETING ──HELLO──▶ OPEN ──BYE, connection lost──────────▶ ENDED ──settle──▶ (freed)
+ *     │   │               │                                     ▲ ▲
+ *     │   └──garbage──────┴──garbage, silence──▶ LEAVING ───────┘ │
+ *     └──no HELLO in time─────────────────────────────────────────┘
+ *
+ * LEAVING begins with the end of its leases and a WIRE_ERROR, and is over when the client has read
+ * that, or has had the time to. Silence: no message for twice the time of a lease.
  *
  * A session LEAVING has said its last word and waits for the client to read it: closing a socket
  * with unread bytes would make the kernel throw that word away.
@@ -44,7 +47,7 @@ struct donor_session {
 	bool is_watched_for_write;
 	bool has_more;	      /* messages left over from this turn: go on at the next sweep */
 	bool has_shut_down;   /* LEAVING, and everything is sent */
-	uint64_t deadline_ns; /* GREETING and LEAVING */
+	uint64_t deadline_ns; /* GREETING: of HELLO; OPEN: of the next message; LEAVING: its end */
 	uint16_t data_port;
 
 	/* From OPEN on. */
@@ -72,12 +75,12 @@ void donor_sessions_init(struct donor_sessions *sessions);
 /* Takes a control connection whose magic has not been read. Owns fd from now on. */
 void donor_session_open(struct donor *donor, int fd);
 
-/* Sends to an OPEN session; one that cannot be sent to is ENDED. Nothing is sent to others. */
-void donor_session_send(struct donor_session *session, const struct wire_message *message);
-
 /* Ends the leases, sends WIRE_ERROR, and lets the client read it. */
 void donor_session_refuse(struct donor_session *session, enum wire_error_code code, const char *fmt,
 			  ...) PRINTF_LIKE(3, 4);
+
+/* What limits the lines about it: until its first lease it is a stranger like others. */
+struct quiet *donor_session_quiet(const struct donor_session *session);
 
 /* Marks it; `why` is one clause for the log. */
 void donor_session_end(struct donor_session *session, const char *why);
@@ -102,6 +105,19 @@ struct tp_domain *donor_find_tcp(void *arg, const uint8_t token[TP_TOKEN_BYTES])
 
 /* In session_talk.c: answers one message. May refuse or end the session. */
 void donor_session_answer(struct donor_session *session, const struct wire_message *message);
+
+/* In session_io.c. Sends to an OPEN session; one that cannot be sent to is ENDED, others hear
+ * nothing. */
+void donor_session_send(struct donor_session *session, const struct wire_message *message);
+/* Says the last word of a session that is LEAVING. */
+void donor_session_send_last(struct donor_session *session, const struct wire_message *message);
+/* Answers what has come, as much as fits in one turn; has_more tells whether that was all. */
+void donor_session_receive(struct donor_session *session);
+/* loop_ready_fn of the connection. */
+void donor_session_ready(void *arg, uint32_t events);
+
+/* In session.c, for session_io.c: an OPEN client lives. Its next message is due anew. */
+void donor_session_note_life(struct donor_session *session);
 
 /* In session.c, for session_talk.c: GREETING becomes OPEN. Negative errno when it cannot. */
 int donor_session_admit(struct donor_session *session) MUST_CHECK;

@@ -252,6 +252,37 @@ clients_without_hello_do_not_keep_others_out() {
 	stop_donor
 }
 
+idle_clients_lose_their_place() {
+	start_donor 64M --lease 1s --max-sessions 2
+	for _ in 1 2; do
+		"$CLIENT" "127.0.0.1:$DONOR_PORT" hello sleep 60000 >"$TMP/idle" &
+		wait_for 5 grep -q '^welcome' "$TMP/idle" || fail "no session"
+	done
+	client hello 1-1 expect expect
+	begins "ERROR 3 2 clients are connected"
+	wait_for 5 "$CLIENT" "127.0.0.1:$DONOR_PORT" hello >/dev/null || fail "no place becomes free"
+	client hello expect expect
+	says "ERROR 2 no sign of life for 2000 ms"
+	says "closed"
+	stop_donor
+}
+
+visitors_do_not_fill_the_log() {
+	local shown hidden
+
+	start_donor 64M
+	for _ in {1..50}; do
+		client hello bye
+	done
+	shown=$(count_lines 'session [0-9]+ (opened|closed)' "$DONOR_LOG")
+	[ "$shown" -le 20 ] || fail "$shown lines about 50 visitors"
+	stop_donor
+	shown=$(count_lines 'session [0-9]+ (opened|closed)' "$DONOR_LOG")
+	hidden=$(sed -n 's/.* \([0-9]*\) more lines about strangers not shown$/\1/p' "$DONOR_LOG" |
+		awk '{ sum += $1 } END { print sum + 0 }')
+	[ $((shown + hidden)) -eq 100 ] || fail "$shown lines shown, $hidden told of, 100 expected"
+}
+
 callers_that_say_nothing_are_closed() {
 	local before
 
@@ -418,6 +449,8 @@ PROMISES=(
 	garbage_is_refused_and_closed
 	one_client_too_many_is_told
 	clients_without_hello_do_not_keep_others_out
+	idle_clients_lose_their_place
+	visitors_do_not_fill_the_log
 	callers_that_say_nothing_are_closed
 	ten_thousand_callers_leave_nothing
 	without_descriptors_it_waits_and_goes_on
