@@ -1,6 +1,7 @@
 #include "libpager/pager.h"
 
 #include "libpager/host.h"
+#include "libpager/voice.h"
 
 #include <errno.h>
 #include <string.h>
@@ -35,7 +36,7 @@ void pager_set_log(void (*log)(void *arg, int level, const char *line), void *ar
 	user.arg = arg;
 	config_init(&config);
 	if (log)
-		log_set_sink(to_user, NULL);
+		voice_set(to_user);
 	else
 		host_log_open(&config);
 }

@@ -1,12 +1,12 @@
 #include "libpager/host.h"
 
+#include "libpager/voice.h"
 #include "pager/own.h"
 #include "pager/recall.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
-#include <unistd.h>
 
 /*
  * In the library's own data, which is never adopted; a forked child inherits it, but not the
@@ -15,8 +15,6 @@
 static struct {
 	struct engine *engine;
 	struct config config;
-	int fds[STORE_MAX_FDS + 3]; /* of the parent's engine, to be closed in a child */
-	unsigned fd_count;
 	_Atomic int started;
 	bool handlers;
 } host;
@@ -26,17 +24,11 @@ struct engine *host_engine(void)
 	return host.engine;
 }
 
-/* Several threads may fork at once; then they note the same descriptors. */
-static void note_descriptors(struct engine *engine)
+static int start_threads(void)
 {
-	if (atomic_load(&engine->phase) != ENGINE_ACTIVE) {
-		host.fd_count = 0;
-		return;
-	}
-	host.fds[0] = engine->uffd;
-	host.fds[1] = engine->trash_uffd;
-	host.fds[2] = engine->wake_fd;
-	host.fd_count = 3 + store_fds(engine->store, host.fds + 3, STORE_MAX_FDS);
+	int err = voice_start();
+
+	return err ? err : engine_start(&host.config, &host.engine);
 }
 
 static void before_fork(void)
@@ -47,7 +39,6 @@ static void before_fork(void)
 		return;
 	/* daemon(3) and others inside the C library cannot be told no: see fork() in preload.c. */
 	recall_begin(host.engine);
-	note_descriptors(host.engine);
 	errno = saved;
 }
 
@@ -66,12 +57,10 @@ static void after_fork_in_child(void)
 
 	if (!host.engine)
 		return;
-	for (unsigned i = 0; i < host.fd_count; i++)
-		close(host.fds[i]);
-	host.fd_count = 0;
+	voice_forget();
 	engine_forget(host.engine);
 	host.engine = NULL;
-	if (engine_start(&host.config, &host.engine))
+	if (start_threads())
 		log_warn("running without paging in a forked child: no memory");
 	errno = saved;
 }
@@ -84,7 +73,7 @@ int host_start(const struct config *config)
 	if (!atomic_compare_exchange_strong(&host.started, &started, 1))
 		return -EALREADY;
 	host.config = *config;
-	err = engine_start(config, &host.engine);
+	err = start_threads();
 	if (err) {
 		atomic_store(&host.started, 0);
 		return err;

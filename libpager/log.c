@@ -3,6 +3,7 @@
  * was at start: a daemon that has put a database there must not find our words in it.
  */
 #include "libpager/host.h"
+#include "libpager/voice.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -61,12 +62,12 @@ void host_log_open(const struct config *config)
 
 	log_set_level(config->log_level);
 	if (config->quiet) {
-		log_set_sink(to_nowhere, NULL);
+		voice_set(to_nowhere);
 		return;
 	}
 	if (config->log_file[0]) {
 		memcpy(out.path, config->log_file, sizeof(out.path));
-		log_set_sink(to_file, NULL);
+		voice_set(to_file);
 		return;
 	}
 	if (fstat(STDERR_FILENO, &now) == 0) {
@@ -74,5 +75,5 @@ void host_log_open(const struct config *config)
 		out.inode = now.st_ino;
 		out.known = true;
 	}
-	log_set_sink(to_descriptor, NULL);
+	voice_set(to_descriptor);
 }

@@ -53,8 +53,8 @@ PAGER_API int pager_stat(struct pager_stat *out);
 
 /*
  * Receives the engine's log lines instead of descriptor 2: level 0 debug, 1 info, 2 warning, 3
- * error. Called on a thread of the engine; must not block for long. NULL restores the default. To
- * be called before pager_start().
+ * error. Called on a thread of the library's, which has the program's descriptors; must not block
+ * for long. NULL restores the default. To be called before pager_start().
  */
 PAGER_API void pager_set_log(void (*log)(void *arg, int level, const char *line), void *arg);
 

@@ -30,16 +30,6 @@
 
 /* ---- open, close ---- */
 
-/* Notes what is open, or that nothing is, before it is closed. */
-static void note_fds(struct link *link, bool is_open)
-{
-	unsigned lane;
-
-	link->fds[STORE_LANES] = is_open ? link->channel.fd : -1;
-	for (lane = 0; lane < STORE_LANES; lane++)
-		link->fds[lane] = is_open ? tp_fd(link->attempt.conns[lane]) : -1;
-}
-
 int link_open(const struct link_options *options, struct link **out)
 {
 	struct link *link = own_alloc(sizeof(*link));
@@ -50,7 +40,6 @@ int link_open(const struct link_options *options, struct link **out)
 		return -ENOMEM;
 	link->donor = *options->donor;
 	link->channel.fd = -1;
-	note_fds(link, false);
 	link->verdict.wake = options->wake;
 	link->verdict.arg = options->arg;
 	link->attempt = (struct attempt){
@@ -147,7 +136,6 @@ static void come_up(struct link *link, uint64_t now_ns)
 	link->lease_end_ns = attempt->greeted_ns + link->lease_ns;
 	for (lane = 0; lane < STORE_LANES; lane++)
 		data_open(&link->data[lane], attempt->conns[lane]);
-	note_fds(link, true);
 	link->state = LINK_UP;
 	log_info("donor %s connected over %s, %llu of %llu slabs of %llu MiB free",
 		 link->donor.text, tp_kind_name(link->kind),
@@ -322,7 +310,6 @@ const char *link_break(struct link *link)
 		snprintf(link->why, sizeof(link->why), "%s",
 			 reason_text(verdict_of(&link->verdict), reason));
 	link->state = LINK_BROKEN;
-	note_fds(link, false);
 	link->was_lost = true;
 	return link->why;
 }

@@ -25,9 +25,6 @@
 /* How long an attempt may take. */
 #define LINK_ATTEMPT_NS UINT64_C(2000000000)
 
-/* Descriptors of a donor that is up: control and data connections. */
-#define LINK_FDS (1 + STORE_LANES)
-
 enum link_state { LINK_AWAY, LINK_TRYING, LINK_UP, LINK_BROKEN };
 
 struct link_options {
@@ -46,7 +43,6 @@ struct link {
 	struct verdict verdict;
 	char why[ATTEMPT_WHY_BYTES]; /* of the verdict, where there is more to say than the errno */
 	struct data data[STORE_LANES];
-	_Atomic int fds[LINK_FDS]; /* open now, or -1; for whoever forks, on any thread */
 
 	/* from the greeting */
 	enum tp_kind kind;

@@ -86,8 +86,7 @@ void recall_begin(struct engine *engine)
 		seen = atomic_load(&engine->home_word);
 		if (is_home(engine, turn))
 			break;
-		engine_wake_take(engine);
-		engine_wake_fault(engine);
+		engine_wake_take(engine); /* which wakes the fault thread: we have no descriptor */
 		futex_sleep(&engine->home_word, seen, WAIT_NS);
 	}
 	guard_all(engine, MADV_DOFORK);

@@ -122,13 +122,6 @@ unsigned store_poll(struct store *store, enum store_lane lane, struct store_done
 int store_arm(struct store *store, enum store_lane lane, struct pollfd *fds,
 	      unsigned max) MUST_CHECK;
 
-/*
- * The descriptors that the store has open now, at most `max`: a forked child must close its copies,
- * or the donors would not see the parent end. Any thread.
- */
-#define STORE_MAX_FDS (CONFIG_MAX_DONORS * 3 + STORE_LANES)
-unsigned store_fds(const struct store *store, int *out, unsigned max);
-
 /* Fills the donors' part of the statistics. Control thread. */
 void store_stats(const struct store *store, struct stats_page *out);
 

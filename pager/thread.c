@@ -1,17 +1,33 @@
 #include "pager/thread.h"
 
+#include "common/base/log.h"
+
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #define STACK_BYTES (256u * 1024) /* as address space; the threads touch some 16 KiB of it */
 
+struct start {
+	void *stack;
+	void *(*run)(void *);
+	void *arg;
+	bool own_table; /* not the program's */
+	bool new_table; /* and nobody has it yet */
+};
+
 static struct {
-	void *list[THREADS_MAX];
+	struct start list[THREADS_MAX];
 	unsigned count;
-} stacks;
+} threads;
+
+static __thread bool has_own_table;
 
 /*
  * The C library keeps a thread's struct on its stack and, in a forked child, walks over all of them
@@ -34,7 +50,35 @@ static void *map_stack(void)
 	return at == MAP_FAILED ? NULL : at;
 }
 
-static int start_on(void *stack, void *(*run)(void *), void *arg)
+/*
+ * An empty table in one step, so that nothing of the program's is held open, not even for a moment:
+ * the other end of a pipe would miss its end. The standard numbers are taken, lest what a library
+ * has to say goes to a donor.
+ */
+static int leave_table(void)
+{
+	if (close_range(0, ~0u, CLOSE_RANGE_UNSHARE))
+		return -errno;
+	while (open("/dev/null", O_RDWR | O_CLOEXEC) >= 0 && fcntl(STDERR_FILENO, F_GETFD) < 0)
+		;
+	return 0;
+}
+
+static void *begin(void *arg)
+{
+	const struct start *start = arg;
+	int err = start->new_table ? leave_table() : 0;
+
+	if (err) {
+		log_warn("running without paging: no table for the engine's descriptors: %s",
+			 strerror(-err));
+		return NULL;
+	}
+	has_own_table = start->own_table;
+	return start->run(start->arg);
+}
+
+static int start_on(struct start *start)
 {
 	pthread_attr_t attr;
 	pthread_t thread;
@@ -42,36 +86,52 @@ static int start_on(void *stack, void *(*run)(void *), void *arg)
 	int err;
 
 	pthread_attr_init(&attr);
-	pthread_attr_setstack(&attr, stack, STACK_BYTES);
+	pthread_attr_setstack(&attr, start->stack, STACK_BYTES);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	err = pthread_create(&thread, &attr, run, arg);
+	err = pthread_create(&thread, &attr, begin, start);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_attr_destroy(&attr);
 	return -err;
 }
 
-int thread_start(void *(*run)(void *), void *arg)
+static int start_thread(struct start start)
 {
-	void *stack;
+	struct start *kept = &threads.list[threads.count];
 	int err;
 
-	if (stacks.count == THREADS_MAX)
+	if (threads.count == THREADS_MAX)
 		return -EAGAIN;
-	stack = map_stack();
-	if (!stack)
+	start.stack = map_stack();
+	if (!start.stack)
 		return -ENOMEM;
-	err = start_on(stack, run, arg);
+	*kept = start;
+	err = start_on(kept);
 	if (err)
-		munmap(stack, STACK_BYTES);
+		munmap(start.stack, STACK_BYTES);
 	else
-		stacks.list[stacks.count++] = stack;
+		threads.count++;
 	return err;
+}
+
+int thread_start(void *(*run)(void *), void *arg)
+{
+	return start_thread((struct start){
+		.run = run,
+		.arg = arg,
+		.own_table = true,
+		.new_table = !has_own_table,
+	});
+}
+
+int thread_start_outside(void *(*run)(void *), void *arg)
+{
+	return start_thread((struct start){.run = run, .arg = arg});
 }
 
 void thread_forget(void)
 {
-	while (stacks.count)
-		munmap(stacks.list[--stacks.count], STACK_BYTES);
+	while (threads.count)
+		munmap(threads.list[--threads.count].stack, STACK_BYTES);
 }

@@ -1,6 +1,13 @@
 /*
  * The engine's threads: ordinary ones of the C library (its errno and its setuid(2) need that),
- * with all signals blocked, on stacks that are never adopted.
+ * with all signals blocked, on stacks that are never adopted, and with a table of descriptors of
+ * their own.
+ *
+ * What is open in that table does not exist for the program: it cannot close it, nor put something
+ * else in its place, as daemons and shells do that close or use every number there is. Were the
+ * userfaultfd closed, all pages that are out would read as zeros. Nor do children inherit it. The
+ * other way round an engine thread has none of the program's descriptors, and must not be given
+ * one.
  */
 #ifndef PAGER_THREAD_H
 #define PAGER_THREAD_H
@@ -9,8 +16,15 @@
 
 #define THREADS_MAX 4u
 
-/* Starts a thread that runs until the process ends. */
+/*
+ * Starts a thread that runs until the process ends. Called by a thread of the program, the new one
+ * gets a new table, which is empty; called by an engine thread, it shares that one's. If the kernel
+ * gives it no table it logs so and ends without a call of `run`.
+ */
 int thread_start(void *(*run)(void *), void *arg) MUST_CHECK;
+
+/* The same, but a thread of the program starts one that has the program's descriptors. */
+int thread_start_outside(void *(*run)(void *), void *arg) MUST_CHECK;
 
 /* In a forked child: the threads are not here, but their stacks are. Gives them back. */
 void thread_forget(void);

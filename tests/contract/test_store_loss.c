@@ -12,7 +12,6 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
@@ -183,24 +182,6 @@ static void a_donor_that_comes_back_is_used_again(void)
 	CU_ASSERT_TRUE(borrower_post(&borrower, STORE_READS, old, 1, 0));
 	CU_ASSERT_TRUE(borrower_drain(&borrower, STORE_READS));
 	CU_ASSERT_EQUAL(borrower.failed_with, -ECONNRESET);
-	borrower_close(&borrower);
-	lender_stop(&lender);
-}
-
-static void a_forked_child_is_told_what_to_close(void)
-{
-	int fds[STORE_MAX_FDS];
-	unsigned i, n;
-
-	lender_start(&lender, &(struct lender_options){.lease = NULL});
-	borrower_open(&borrower, lender.address, CONFIG_TCP);
-	n = store_fds(borrower.store, fds, STORE_MAX_FDS);
-	CU_ASSERT_EQUAL(n, STORE_LANES + 1 + STORE_LANES); /* bells; control, data */
-	for (i = 0; i < n; i++)
-		CU_ASSERT(fcntl(fds[i], F_GETFD) & FD_CLOEXEC);
-	lender_signal(&lender, SIGKILL);
-	CU_ASSERT_TRUE(borrower_tick(&borrower, 3000, has_lost));
-	CU_ASSERT_EQUAL(store_fds(borrower.store, fds, STORE_MAX_FDS), STORE_LANES);
 	borrower_close(&borrower);
 	lender_stop(&lender);
 }
@@ -434,7 +415,6 @@ int main(void)
 		SUITE_TEST(a_donor_that_stops_says_so),
 		SUITE_TEST(the_other_donor_goes_on),
 		SUITE_TEST(a_donor_that_comes_back_is_used_again),
-		SUITE_TEST(a_forked_child_is_told_what_to_close),
 		SUITE_TEST(a_donor_that_is_not_there_is_named_with_the_cause),
 		SUITE_TEST(a_transport_that_cannot_be_is_explained),
 		SUITE_TEST(a_donor_that_comes_late_is_used),

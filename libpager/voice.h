@@ -1,0 +1,25 @@
+/*
+ * A thread that says the engine's log lines. The engine's own threads cannot: they have no
+ * descriptor of the program's (pager/thread.h), be it standard error or the file to which a log
+ * function of the program's writes.
+ */
+#ifndef LIBPAGER_VOICE_H
+#define LIBPAGER_VOICE_H
+
+#include "common/base/compiler.h"
+#include "common/base/log.h"
+
+/*
+ * Makes `say` the sink of all lines. On the calling thread until voice_start(); from then on on the
+ * voice's, while who logs waits for it, a second at most: a line that cannot be said within that
+ * time is lost rather than an engine held up.
+ */
+void voice_set(log_sink *say);
+
+/* By a thread of the program. Does nothing if it was started. */
+int voice_start(void) MUST_CHECK;
+
+/* In a forked child, where the thread is not. */
+void voice_forget(void);
+
+#endif
