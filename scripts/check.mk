@@ -55,7 +55,7 @@ check-fuzz: ## every decoder against FUZZ_SECONDS of garbage (clang)
 FAULTS := $(patsubst %.c,$(O)/%,$(wildcard tests/faults/fault_*.c))
 FAULT_PARTS := $(call objs,$(filter-out tests/faults/fault_%,$(wildcard tests/faults/*.c)))
 
-$(O)/tests/faults/%: $(O)/tests/faults/%.o $(FAULT_PARTS) $(TEST_LIBS)
+$(FAULTS): $(O)/tests/faults/%: $(O)/tests/faults/%.o $(FAULT_PARTS) $(TEST_LIBS)
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LDFLAGS_ALL) $^ $(URING) -lsystemd -ljansson -o $@
 

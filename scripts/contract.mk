@@ -1,8 +1,9 @@
 # The contract programs share helpers and tests: what is not a test_*.c is linked into each of them,
-# before the libraries it needs. Allocations are counted (tests/contract/mallocs.c).
+# before the libraries it needs. Allocations are counted (tests/contract/mallocs.c). By name and not
+# by pattern: make passes over a pattern whose prerequisites are not all there yet for one whose are.
 CONTRACT_PARTS := $(call objs,$(filter-out tests/contract/test_%,$(wildcard tests/contract/*.c)))
 
-$(O)/tests/contract/%: $(O)/tests/contract/%.o $(CONTRACT_PARTS) $(O)/tests/suite.o $(TEST_LIBS)
+$(CONTRACT): $(O)/tests/contract/%: $(O)/tests/contract/%.o $(CONTRACT_PARTS) $(O)/tests/suite.o $(TEST_LIBS)
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LDFLAGS_ALL) -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc $^ $(URING) -lsystemd \
 		-ljansson -lcunit -o $@
