@@ -147,7 +147,8 @@ static int receive_answer(struct shm_conn *conn, uint64_t deadline, struct shm_a
 		.msg_iov = &iov,
 		.msg_iovlen = 1,
 		.msg_control = control.bytes,
-		.msg_controllen = sizeof(control.bytes),
+		/* Not the padding: the kernel would fill it with another descriptor. */
+		.msg_controllen = CMSG_LEN(sizeof(int)),
 	};
 	ssize_t n;
 	int err;
@@ -160,6 +161,8 @@ static int receive_answer(struct shm_conn *conn, uint64_t deadline, struct shm_a
 		return n < 0 ? -errno : -ECONNRESET;
 	*fd = fd_of(&message);
 	err = dial_receive(conn->fd, bytes + n, sizeof(bytes) - (size_t)n, deadline);
+	if (!err && (message.msg_flags & MSG_CTRUNC))
+		err = -EPROTO;
 	if (!err)
 		err = shm_answer_decode(bytes, answer);
 	if (!err)

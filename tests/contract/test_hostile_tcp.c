@@ -1,7 +1,6 @@
 /* What broken clients get from the tcp server: their own connection ends, and nobody else's. */
 #include "tests/contract/hostile.h"
 
-#include "common/base/clock.h"
 #include "common/transport/dial.h"
 #include "common/transport/tcp_frame.h"
 

@@ -2,7 +2,7 @@
  * What a client makes of a donor that lies, stammers or falls silent: an error that says which, a
  * connection that is over, and never a byte outside the buffers it gave.
  */
-#include "tests/contract/contract.h"
+#include "tests/contract/hostile.h"
 
 #include "common/base/clock.h"
 #include "common/transport/dial.h"
@@ -38,13 +38,6 @@ struct impostor {
 	pthread_t thread;
 };
 
-static const struct variant shm = {"shm", TP_SHM, false}, tcp = {"tcp", TP_TCP, false};
-
-static uint64_t soon(void)
-{
-	return clock_ns() + PATIENCE_MS * 1000000ull;
-}
-
 static bool is_shm(void)
 {
 	return contract_variant->kind == TP_SHM;
@@ -55,7 +48,7 @@ static bool is_shm(void)
 /* The client may be gone already. */
 static void say(int fd, const void *bytes, size_t len)
 {
-	int err = dial_send(fd, bytes, len, soon());
+	int err = dial_send(fd, bytes, len, hostile_soon());
 
 	if (err && err != -ECONNRESET)
 		abort();
@@ -89,7 +82,7 @@ static void *play(void *arg)
 	uint8_t hello[FRAME_HELLO_BYTES];
 	int fd = accept4(impostor->listener, NULL, NULL, SOCK_CLOEXEC);
 
-	if (fd >= 0 && dial_receive(fd, hello, sizeof(hello), soon()) == 0)
+	if (fd >= 0 && dial_receive(fd, hello, sizeof(hello), hostile_soon()) == 0)
 		impostor->script(impostor, fd);
 	if (fd >= 0)
 		close(fd);
@@ -119,8 +112,7 @@ static void say_welcome(int fd, unsigned status)
 {
 	uint8_t bytes[FRAME_WELCOME_BYTES];
 
-	frame_welcome_encode(is_shm() ? TP_SHM_MAGIC : TP_TCP_MAGIC, (enum frame_status)status,
-			     bytes);
+	frame_welcome_encode(hostile_magic(), (enum frame_status)status, bytes);
 	say(fd, bytes, sizeof(bytes));
 }
 
@@ -129,7 +121,7 @@ static void listen_on(int fd)
 {
 	uint8_t bytes[256];
 
-	while (dial_receive(fd, bytes, 1, soon()) == 0)
+	while (dial_receive(fd, bytes, 1, hostile_soon()) == 0)
 		continue;
 }
 
@@ -169,7 +161,7 @@ static int connect_to(const struct variant *variant, script_fn *script, int numb
 
 static void a_wrong_welcome_is_no_connection(void)
 {
-	const struct variant *const variants[] = {&shm, &tcp};
+	const struct variant *const variants[] = {&hostile_shm, &hostile_tcp};
 	unsigned i;
 
 	for (i = 0; i < 2; i++) {
@@ -193,7 +185,7 @@ static void play_replies(const struct impostor *impostor, int fd)
 	struct tcp_reply reply = {.status = FRAME_OK, .bytes = BYTES, .cookie = 0};
 
 	say_welcome(fd, FRAME_OK);
-	if (dial_receive(fd, requests, sizeof(requests), soon()))
+	if (dial_receive(fd, requests, sizeof(requests), hostile_soon()))
 		return;
 	memset(page, 0xbd, sizeof(page));
 	tcp_reply_encode(&reply, frame);
@@ -241,7 +233,7 @@ static int second_reply(script_fn *script, int number)
 	struct tp *tp;
 	unsigned i;
 
-	impostor_start(&impostor, &tcp, script, number);
+	impostor_start(&impostor, &hostile_tcp, script, number);
 	tp = contract_open(NULL);
 	CU_ASSERT_EQUAL_FATAL(tp_connect(tp, &impostor.target, &conn), 0);
 	post_two(conn, buffers);
@@ -280,7 +272,7 @@ static void play_pieces(const struct impostor *impostor, int fd)
 	size_t at, piece = (size_t)impostor->number;
 
 	say_welcome(fd, FRAME_OK);
-	if (dial_receive(fd, requests, sizeof(requests), soon()))
+	if (dial_receive(fd, requests, sizeof(requests), hostile_soon()))
 		return;
 	memset(all, 0xbd, sizeof(all));
 	tcp_reply_encode(&reply, all);
@@ -315,7 +307,7 @@ static void a_reply_to_nothing_ends_the_connection(void)
 	struct tp_conn *conn;
 	struct tp *tp;
 
-	impostor_start(&impostor, &tcp, play_unasked, 0);
+	impostor_start(&impostor, &hostile_tcp, play_unasked, 0);
 	tp = contract_open(NULL);
 	CU_ASSERT_EQUAL_FATAL(tp_connect(tp, &impostor.target, &conn), 0);
 	CU_ASSERT_EQUAL(client_await_error(conn), -EPROTO);
@@ -326,7 +318,7 @@ static void a_reply_to_nothing_ends_the_connection(void)
 
 /* ---- shm: memfds ---- */
 
-enum trick { NO_TRICK, NO_FD, UNSEALED, TOO_SHORT, NOT_A_MEMFD, FEWER_BYTES, SILENT };
+enum trick { NO_TRICK, NO_FD, UNSEALED, TOO_SHORT, NOT_A_MEMFD, FEWER_BYTES, TWO_FDS, SILENT };
 
 static int trick_fd(enum trick trick)
 {
@@ -345,22 +337,24 @@ static int trick_fd(enum trick trick)
 	return fd;
 }
 
-static void answer_with(int socket, const uint8_t *bytes, int fd)
+/* With that descriptor so many times. */
+static void answer_with(int socket, const uint8_t *bytes, int fd, unsigned times)
 {
+	const int fds[2] = {fd, fd};
 	union {
 		struct cmsghdr align;
-		uint8_t bytes[CMSG_SPACE(sizeof(int))];
+		uint8_t bytes[CMSG_SPACE(sizeof(fds))];
 	} control = {.bytes = {0}};
 	struct iovec iov = {(void *)(uintptr_t)bytes, SHM_ANSWER_BYTES};
 	struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
 
 	if (fd >= 0) {
 		message.msg_control = control.bytes;
-		message.msg_controllen = sizeof(control.bytes);
+		message.msg_controllen = CMSG_SPACE(times * sizeof(fd));
 		CMSG_FIRSTHDR(&message)->cmsg_level = SOL_SOCKET;
 		CMSG_FIRSTHDR(&message)->cmsg_type = SCM_RIGHTS;
-		CMSG_FIRSTHDR(&message)->cmsg_len = CMSG_LEN(sizeof(fd));
-		memcpy(CMSG_DATA(CMSG_FIRSTHDR(&message)), &fd, sizeof(fd));
+		CMSG_FIRSTHDR(&message)->cmsg_len = CMSG_LEN(times * sizeof(fd));
+		memcpy(CMSG_DATA(CMSG_FIRSTHDR(&message)), fds, times * sizeof(fd));
 	}
 	(void)sendmsg(socket, &message, MSG_NOSIGNAL);
 }
@@ -373,7 +367,7 @@ static void play_memfd(const struct impostor *impostor, int socket)
 	int fd;
 
 	say_welcome(socket, FRAME_OK);
-	if (dial_receive(socket, question, sizeof(question), soon()))
+	if (dial_receive(socket, question, sizeof(question), hostile_soon()))
 		return;
 	if (trick == SILENT) {
 		listen_on(socket);
@@ -382,11 +376,11 @@ static void play_memfd(const struct impostor *impostor, int socket)
 	answer.bytes -= trick == FEWER_BYTES;
 	shm_answer_encode(&answer, bytes);
 	fd = trick_fd(trick);
-	answer_with(socket, bytes, fd);
+	answer_with(socket, bytes, fd, trick == TWO_FDS ? 2 : 1);
 	if (fd >= 0)
 		close(fd);
 	/* The UNMAP that follows a refused memory. */
-	if (trick && dial_receive(socket, question, sizeof(question), soon()) == 0)
+	if (trick && dial_receive(socket, question, sizeof(question), hostile_soon()) == 0)
 		say(socket, bytes, sizeof(bytes));
 	listen_on(socket);
 }
@@ -402,7 +396,7 @@ static int attach_to(enum trick trick)
 	struct tp *tp;
 	int err;
 
-	impostor_start(&impostor, &shm, play_memfd, (int)trick);
+	impostor_start(&impostor, &hostile_shm, play_memfd, (int)trick);
 	tp = contract_open(&options);
 	CU_ASSERT_EQUAL_FATAL(tp_connect(tp, &impostor.target, &conn), 0);
 	err = tp_attach(conn, &remote, &handle);
@@ -424,6 +418,14 @@ static void only_a_sealed_memfd_of_full_size_is_mapped(void)
 	CU_ASSERT_EQUAL(attach_to(FEWER_BYTES), -EACCES);
 }
 
+static void descriptors_nobody_asked_for_are_not_kept(void)
+{
+	unsigned before = hostile_descriptors();
+
+	CU_ASSERT_EQUAL(attach_to(TWO_FDS), -EPROTO);
+	CU_ASSERT_EQUAL(hostile_descriptors(), before);
+}
+
 static void a_donor_that_does_not_answer_is_given_up(void)
 {
 	CU_ASSERT_EQUAL(attach_to(SILENT), -ETIMEDOUT);
@@ -437,6 +439,7 @@ int main(void)
 		SUITE_TEST(a_reply_may_come_in_pieces),
 		SUITE_TEST(a_reply_to_nothing_ends_the_connection),
 		SUITE_TEST(only_a_sealed_memfd_of_full_size_is_mapped),
+		SUITE_TEST(descriptors_nobody_asked_for_are_not_kept),
 		SUITE_TEST(a_donor_that_does_not_answer_is_given_up),
 		SUITE_END,
 	};
