@@ -1,7 +1,8 @@
 #include "donor/arena.h"
 
+#include "common/base/clock.h"
 #include "common/base/fault_point.h"
-#include "common/base/log.h"
+#include "donor/quiet.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -17,6 +18,7 @@ struct arena {
 	unsigned slabs;
 	int event; /* eventfd */
 	pthread_t worker;
+	struct quiet complaints; /* owner: worker; each question of a client has it try again */
 
 	pthread_mutex_t lock;
 	pthread_cond_t work; /* something below changed that the worker may act on */
@@ -96,7 +98,8 @@ static void make_one(struct arena *arena)
 	pthread_mutex_lock(&arena->lock);
 	if (err) {
 		if (err != -ENOMEM)
-			log_error("cannot make a slab: %s", strerror(-err));
+			quiet_line(&arena->complaints, clock_ns(), LOG_ERROR,
+				   "cannot make a slab: %s", strerror(-err));
 		arena->is_short = true;
 	} else {
 		STAILQ_INSERT_TAIL(&arena->ready, slab, link);
@@ -135,6 +138,7 @@ static struct arena *arena_alloc(const struct slab_kind *kind, unsigned slabs)
 		return NULL;
 	arena->kind = *kind;
 	arena->slabs = slabs;
+	quiet_init(&arena->complaints, "slabs");
 	STAILQ_INIT(&arena->ready);
 	STAILQ_INIT(&arena->dropped);
 	pthread_mutex_init(&arena->lock, NULL);

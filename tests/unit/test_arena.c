@@ -1,12 +1,14 @@
 #include "donor/arena.h"
 
 #include "common/base/clock.h"
+#include "common/base/log.h"
 #include "donor/host.h"
 #include "tests/suite.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -212,6 +214,36 @@ static void a_host_without_memory_gets_an_answer_and_another_try(void)
 	arena_close(arena);
 }
 
+static _Atomic unsigned complaints;
+
+static void count_line(void *arg UNUSED, enum log_level level UNUSED, const char *line UNUSED)
+{
+	complaints++;
+}
+
+/* Every question has the worker try again, and clients may ask as often as they like. */
+static void a_slab_that_cannot_be_made_fills_no_log(void)
+{
+	/* Less than a huge page, of huge pages. */
+	const struct slab_kind impossible = {1u << 20, true, HOST_NO_NODE};
+	struct slab *slab;
+	int err;
+
+	log_set_sink(count_line, NULL);
+	CU_ASSERT_EQUAL_FATAL(arena_open(&impossible, SLABS, &arena), 0);
+	for (unsigned i = 0; i < 100; i++) {
+		arena_want(arena, 1, 0);
+		while ((err = arena_take(arena, &slab)) == -EAGAIN)
+			await_event();
+		CU_ASSERT_EQUAL(err, -ENOMEM);
+		arena_want(arena, 0, 0);
+	}
+	arena_close(arena);
+	log_set_sink(NULL, NULL);
+	CU_ASSERT_TRUE(complaints > 0);
+	CU_ASSERT_TRUE(complaints <= 10);
+}
+
 static void a_slab_of_huge_pages_is_like_any_other(void)
 {
 	struct slab_kind kind = {.bytes = SLAB_BYTES, .huge = true, .node = HOST_NO_NODE};
@@ -255,6 +287,7 @@ int main(void)
 		SUITE_TEST(a_spare_slab_is_granted_without_waiting),
 		SUITE_TEST(an_idle_arena_has_no_memory),
 		SUITE_TEST(a_host_without_memory_gets_an_answer_and_another_try),
+		SUITE_TEST(a_slab_that_cannot_be_made_fills_no_log),
 		{"a_slab_of_huge_pages_is_like_any_other", a_slab_of_huge_pages_is_like_any_other,
 		 no_huge},
 		{"a_slab_can_be_bound_to_a_node", a_slab_can_be_bound_to_a_node, no_node},
