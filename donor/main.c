@@ -320,5 +320,7 @@ int main(int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	raise_descriptor_limit(&options);
+	/* Clients must not wait for whoever reads the log. */
+	log_set_sink(log_write_or_drop, NULL);
 	return serve(&options);
 }

@@ -1,8 +1,10 @@
 #include "common/base/log.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/uio.h>
@@ -41,6 +43,35 @@ static void write_line(void *arg UNUSED, enum log_level level UNUSED, const char
 	do
 		n = writev(STDERR_FILENO, pieces, ARRAY_LEN(pieces));
 	while (n < 0 && errno == EINTR);
+}
+
+/* What is true of poll(2) a moment ago: two threads that log at once may still wait, for a line. */
+static bool has_room(void)
+{
+	struct pollfd out = {STDERR_FILENO, POLLOUT, 0};
+
+	return poll(&out, 1, 0) == 1 && (out.revents & POLLOUT);
+}
+
+void log_write_or_drop(void *arg, enum log_level level, const char *line)
+{
+	static _Atomic unsigned dropped;
+	char told[64];
+	unsigned n;
+
+	if (!has_room()) {
+		atomic_fetch_add(&dropped, 1);
+		return;
+	}
+	n = atomic_exchange(&dropped, 0);
+	if (n) {
+		snprintf(told, sizeof(told), "%u lines lost: nobody read the log", n);
+		write_line(arg, LOG_WARN, told);
+	}
+	if (n && !has_room())
+		atomic_fetch_add(&dropped, 1);
+	else
+		write_line(arg, level, line);
 }
 
 void log_set_name(const char *name)

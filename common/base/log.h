@@ -21,6 +21,13 @@ typedef void log_sink(void *arg, enum log_level level, const char *line);
 /* Program name that the default sink puts before a line; none until then. Not copied. */
 void log_set_name(const char *name);
 
+/*
+ * A sink for those who may not wait: like the default one, but a line for which descriptor 2 has no
+ * room now (a pipe that nobody reads, a terminal that was stopped) is dropped. The next line that
+ * is written comes after one that says how many were lost.
+ */
+void log_write_or_drop(void *arg, enum log_level level, const char *line);
+
 /* Replaces the sink; NULL restores the default one. Not while other threads log. */
 void log_set_sink(log_sink *sink, void *arg);
 

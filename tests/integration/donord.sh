@@ -1,7 +1,7 @@
 #!/bin/bash
 # donord by itself: says when it is ready, lends and takes back, ends in order, and tells in one line
 # what is wrong with what it was asked for.
-# limit: 120
+# limit: 180
 . "$ROOT/tests/integration/lib.sh"
 
 CLIENT=$PROGS/prog_donor_client
@@ -283,6 +283,25 @@ visitors_do_not_fill_the_log() {
 	[ $((shown + hidden)) -eq 100 ] || fail "$shown lines shown, $hidden told of, 100 expected"
 }
 
+a_log_that_nobody_reads_keeps_no_client_waiting() {
+	local pid
+
+	mkfifo "$TMP/log.fifo"
+	exec 9<>"$TMP/log.fifo" # a reader that does not read
+	"$DONORD" --size 64M --listen none --local-socket "$TMP/mute.sock" \
+		>"$TMP/mute.out" 2>"$TMP/log.fifo" &
+	pid=$!
+	wait_for 10 grep -q '^donord ready' "$TMP/mute.out" || fail "not ready"
+	dd if=/dev/zero of="$TMP/log.fifo" oflag=nonblock bs=1 count=1M 2>"$TMP/dd.err" || true
+	grep -q 'temporarily unavailable' "$TMP/dd.err" || fail "the log is not full: $(cat "$TMP/dd.err")"
+	for _ in 1 2 3; do
+		timeout 5 "$CLIENT" "unix:$TMP/mute.sock" hello lease 1 bye >"$OUT" ||
+			fail "a client waits for the log: $(cat "$OUT")"
+	done
+	stop_donor $pid
+	exec 9>&-
+}
+
 callers_that_say_nothing_are_closed() {
 	local before
 
@@ -451,6 +470,7 @@ PROMISES=(
 	clients_without_hello_do_not_keep_others_out
 	idle_clients_lose_their_place
 	visitors_do_not_fill_the_log
+	a_log_that_nobody_reads_keeps_no_client_waiting
 	callers_that_say_nothing_are_closed
 	ten_thousand_callers_leave_nothing
 	without_descriptors_it_waits_and_goes_on

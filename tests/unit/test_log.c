@@ -95,6 +95,52 @@ static void errno_is_kept(void)
 	log_set_sink(NULL, NULL);
 }
 
+/* Descriptor 2 becomes a pipe into which nothing more goes. Returns where it can be read. */
+static int clog_stderr(void)
+{
+	static const char bytes[4096];
+	int fds[2];
+
+	if (pipe2(fds, O_NONBLOCK))
+		abort();
+	while (write(fds[1], bytes, sizeof(bytes)) > 0)
+		continue;
+	/* Blocking, as standard error is. */
+	if (fcntl(fds[1], F_SETFL, 0) || dup2(fds[1], STDERR_FILENO) < 0)
+		abort();
+	close(fds[1]);
+	return fds[0];
+}
+
+static void drain(int fd)
+{
+	char bytes[4096];
+
+	while (read(fd, bytes, sizeof(bytes)) > 0)
+		continue;
+}
+
+static void nobody_waits_for_a_log_that_is_not_read(void)
+{
+	int kept = dup(STDERR_FILENO), out = clog_stderr();
+	char text[256] = "";
+
+	log_set_sink(log_write_or_drop, NULL);
+	alarm(10);
+	for (unsigned i = 0; i < 100; i++)
+		log_info("nobody reads this");
+	drain(out);
+	log_info("here again");
+	alarm(0);
+	log_set_sink(NULL, NULL);
+	CU_ASSERT_TRUE(read(out, text, sizeof(text) - 1) > 0);
+	CU_ASSERT_STRING_EQUAL(text, "100 lines lost: nobody read the log\nhere again\n");
+	if (dup2(kept, STDERR_FILENO) < 0)
+		abort();
+	close(kept);
+	close(out);
+}
+
 /* Runs say() with descriptor 2 going to a pipe; returns what came out. */
 static size_t catch_stderr(void (*say)(void), char *out, size_t room)
 {
@@ -188,6 +234,7 @@ int main(void)
 		SUITE_TEST(a_long_line_is_cut),
 		SUITE_TEST(a_strangers_text_stays_in_its_line),
 		SUITE_TEST(errno_is_kept),
+		SUITE_TEST(nobody_waits_for_a_log_that_is_not_read),
 		SUITE_TEST(the_default_sink_puts_the_name_first),
 		SUITE_TEST(lines_of_many_threads_do_not_tear),
 		SUITE_TEST(levels_have_names),
