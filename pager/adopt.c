@@ -1,55 +1,75 @@
 /*
- * Everything private, anonymous, readable and writable is adopted, but for what the engine itself
+ * Everything private and anonymous is adopted, if it can be written or cannot be touched at all (a
+ * reservation, which will be written where the program opens it), but for what the engine itself
  * stands on: the staging area, and the data segments of libraries (ours and the C library's among
  * them), which adjoin anonymous memory and may be one mapping with it.
  *
- * Registering makes the pages that are missing fault to us; those that are there already are found
- * in /proc/self/pagemap and enter the eviction order in the order of their addresses.
+ * The program goes on changing its map while we read it. So it is done in three steps:
  *
- * One thing a look at the pagemap must not see: pages that the program is about to drop. The kernel
- * reports MADV_DONTNEED before it drops the pages; a page entered in between could be taken out and
- * later come back. So a look passes over what was dropped a moment ago (removed.h).
+ *   list      what /proc/self/maps shows that is in no region
+ *   register  each stretch, and the hole behind it: a mapping that grew there meanwhile must not be
+ *             registered in part, since mremap(2) refuses what lies in two mappings
+ *   settle    what there is in a stretch now, and whether it is ours: the kernel is asked to place
+ *             a zero page where we know of none, and refuses outside of what we have registered.
+ *             If no change was on its way before and after, all of that mapping was registered and
+ *             still is: it goes into the books.
+ *
+ * Registering makes the pages that are missing fault to us; look.h finds those that are there.
  */
 #include "pager/adopt.h"
 
 #include "common/base/clock.h"
+#include "pager/look.h"
 #include "pager/maps.h"
 #include "pager/own.h"
 #include "pager/recall.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <link.h>
-#include <string.h>
-#include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #define MIN_BYTES (64u * 1024) /* smaller mappings are not worth an entry; a guess */
 #define MAX_EXCLUDED 1024u
+#define MAX_WANTED 1024u /* in one turn; the rest in the next */
+#define MAX_FOUND \
+	16u /* mappings in one stretch: more than one are new; the rest in the next turn */
+#define LOOK_NS 1000000u /* of looking between two turns: the program grows meanwhile */
+
 #define AGAIN_NS 1000000000u /* between looks for pages that got past us */
 #define UNKNOWN_PAGES 1024u  /* so many untracked pages are worth such a look */
 
-#define CALM_TRIES 100u	 /* for a program that changes its map all the time */
+#define CALM_TRIES 20u	 /* for a program that changes its map all the time */
+#define CALM_NS 20000u	 /* between them */
 #define GROWN_PAGES 256u /* grown by mprotect(2), the address space is as large as before */
 
-#define PRESENT ((uint64_t)1 << 63) /* Documentation/admin-guide/mm/pagemap.rst */
-#define SWAPPED ((uint64_t)1 << 62)
+#define NO_LIMIT UINT64_MAX
+
+/* Part of a mapping that is in no region yet. */
+struct stretch {
+	uint64_t start, end;
+	uint64_t limit; /* end of the hole behind it; `end` if something else follows there */
+};
 
 struct adopter {
 	struct engine *engine;
-	char *maps;	   /* MAPS_BUFFER_BYTES */
-	uint64_t *pagemap; /* PAGE_CHUNK_PAGES entries */
+	struct looker *looker;
+	char *maps;  /* for maps_each() and maps_find() */
+	int maps_fd; /* open while stretches are settled */
 	struct region excluded[MAX_EXCLUDED];
 	unsigned excluded_count;
-	int pagemap_fd;	     /* open during a look only */
+	struct stretch wanted[MAX_WANTED];
+	unsigned wanted_count;
+	struct maps_entry found[MAX_FOUND]; /* parts of mappings in a stretch */
+	unsigned found_count;
 	uint64_t seen_size;  /* pages of address space at the last look */
 	uint64_t seen_other; /* pages not adopted at the last look */
 	uint64_t again_ns;
 	uint64_t known_other; /* pages that stayed unknown after the last look */
 	bool main_seen;
-	bool recount;	  /* known_other is to be set at the next turn */
-	bool changed;	  /* the map changed under the last look: it is worth another */
-	bool passed_over; /* the last look passed over pages */
+	bool looking; /* there is more to look at */
+	bool recount; /* known_other is to be set when all is looked at */
+	bool changed; /* something was left for the next turn */
 };
 
 int adopt_open(struct engine *engine)
@@ -59,11 +79,12 @@ int adopt_open(struct engine *engine)
 	if (!adopter)
 		return -ENOMEM;
 	adopter->engine = engine;
-	adopter->maps = own_alloc(MAPS_BUFFER_BYTES);
-	adopter->pagemap = own_alloc(PAGE_CHUNK_PAGES * sizeof(adopter->pagemap[0]));
+	adopter->maps = own_alloc(MAPS_BUFFER_BYTES + MAPS_NAME_BYTES);
 	engine->adopter = adopter;
-	return adopter->maps && adopter->pagemap ? 0 : -ENOMEM;
+	return adopter->maps ? look_open(engine, &adopter->looker) : -ENOMEM;
 }
+
+/* ---- what must not be adopted ---- */
 
 static void exclude(struct adopter *adopter, uint64_t start, uint64_t end)
 {
@@ -102,122 +123,6 @@ static void list_excluded(struct adopter *adopter)
 	dl_iterate_phdr(exclude_library, adopter);
 }
 
-/* Enters the pages of one chunk that are there and that nobody knows. */
-static void look_at_chunk(struct adopter *adopter, uint64_t start, uint64_t end)
-{
-	struct engine *engine = adopter->engine;
-	size_t n = (end - start) >> PAGE_SHIFT;
-	uint64_t now = clock_ns();
-	bool careful;
-	ssize_t got;
-
-	lock_acquire(&engine->map_lock);
-	careful = removed_touches(&engine->removed, start, end, now);
-	got = pread(adopter->pagemap_fd, adopter->pagemap, n * sizeof(uint64_t),
-		    (off_t)((start >> PAGE_SHIFT) * sizeof(uint64_t)));
-	for (size_t i = 0; got > 0 && i < (size_t)got / sizeof(uint64_t); i++) {
-		uint64_t address = start + i * PAGE_BYTES;
-		struct page *page;
-
-		if (!(adopter->pagemap[i] & (PRESENT | SWAPPED)) ||
-		    !regions_contain(&engine->regions, address))
-			continue;
-		if (careful &&
-		    removed_touches(&engine->removed, address, address + PAGE_BYTES, now)) {
-			adopter->passed_over = true;
-			continue;
-		}
-		page = page_get(engine->table, address);
-		if (!page || page->state != PAGE_NONE)
-			continue;
-		page_set(engine->table, page, PAGE_RESIDENT);
-		engine_queue(engine, page);
-	}
-	lock_release(&engine->map_lock);
-}
-
-static void look_at(struct adopter *adopter, uint64_t start, uint64_t end)
-{
-	uint64_t at, next;
-
-	if (adopter->pagemap_fd < 0)
-		return;
-	for (at = start; at < end; at = next) {
-		next = (at + PAGE_CHUNK_BYTES) & ~(PAGE_CHUNK_BYTES - 1);
-		look_at_chunk(adopter, at, next < end ? next : end);
-		engine_wake_take(adopter->engine);
-	}
-}
-
-/* Whether something is mapped at every address: mincore(2) says ENOMEM for a hole. */
-static bool is_whole(struct adopter *adopter, uint64_t start, uint64_t end)
-{
-	for (uint64_t next; start < end; start = next) {
-		next = start + PAGE_CHUNK_BYTES < end ? start + PAGE_CHUNK_BYTES : end;
-		if (mincore((void *)(uintptr_t)start, next - start, (void *)adopter->pagemap))
-			return false;
-	}
-	return true;
-}
-
-/*
- * Registers a range and enters it, in one hold of the lock: an unmapping in between would be read
- * before there was anything to take out of the books. Not while the map is changing: something may
- * just have been moved there, whose event comes later.
- */
-static int register_range(struct adopter *adopter, uint64_t start, uint64_t end)
-{
-	struct engine *engine = adopter->engine;
-	int err = -EAGAIN;
-
-	lock_acquire(&engine->map_lock);
-	if (!uffd_is_changing(engine->uffd, engine->stage.base))
-		err = uffd_register(engine->uffd, start, end - start);
-	if (!err &&
-	    (!is_whole(adopter, start, end) || uffd_is_changing(engine->uffd, engine->stage.base)))
-		err = -EAGAIN;
-	if (!err)
-		err = regions_add(&engine->regions, start, end);
-	lock_release(&engine->map_lock);
-	adopter->changed = adopter->changed || err == -EAGAIN;
-	if (err == -ENOSPC)
-		engine_end(engine, "the program has too many mappings", start);
-	return err;
-}
-
-static void adopt(struct adopter *adopter, uint64_t start, uint64_t end)
-{
-	const struct timespec moment = {.tv_nsec = 20000};
-	int err = register_range(adopter, start, end);
-
-	for (unsigned tries = 0; err == -EAGAIN && tries < CALM_TRIES; tries++) {
-		nanosleep(&moment, NULL);
-		err = register_range(adopter, start, end);
-	}
-	if (err) /* the map has changed since we read it, or the program has a userfaultfd there */
-		return;
-	recall_guard(adopter->engine, start, end);
-	look_at(adopter, start, end);
-}
-
-/* Adopts what is not adopted yet of [start, end). */
-static void adopt_gaps(struct adopter *adopter, uint64_t start, uint64_t end)
-{
-	struct engine *engine = adopter->engine;
-	struct region gap;
-	bool found;
-
-	while (start < end) {
-		lock_acquire(&engine->map_lock);
-		found = regions_gap(&engine->regions, start, end, &gap);
-		lock_release(&engine->map_lock);
-		if (!found)
-			return;
-		adopt(adopter, gap.start, gap.end);
-		start = gap.end;
-	}
-}
-
 /* The first stretch of excluded addresses in [start, end). */
 static bool next_excluded(const struct adopter *adopter, uint64_t start, uint64_t end,
 			  struct region *out)
@@ -236,76 +141,318 @@ static bool next_excluded(const struct adopter *adopter, uint64_t start, uint64_
 	return found;
 }
 
-static void consider(void *arg, const struct maps_entry *entry)
+/* The first part of [start, end) that is not excluded. */
+static bool next_allowed(const struct adopter *adopter, uint64_t start, uint64_t end,
+			 struct region *out)
 {
-	struct adopter *adopter = arg;
-	uint64_t start = entry->start;
 	struct region excluded = {0, 0};
 
-	if (!maps_is_adoptable(entry) || entry->end - entry->start < MIN_BYTES ||
-	    entry->end > PAGE_TABLE_END)
-		return;
-	while (start < entry->end && next_excluded(adopter, start, entry->end, &excluded)) {
-		if (excluded.start > start)
-			adopt_gaps(adopter, start, excluded.start);
+	while (start < end && next_excluded(adopter, start, end, &excluded)) {
+		if (excluded.start > start) {
+			end = excluded.start;
+			break;
+		}
 		start = excluded.end;
 	}
-	if (start < entry->end)
-		adopt_gaps(adopter, start, entry->end);
+	*out = (struct region){start, end};
+	return start < end;
 }
 
-/* Pages that lie in our regions and nobody knows: left by MADV_FREE, or skipped by a look. */
-static void look_again(struct adopter *adopter)
-{
-	struct engine *engine = adopter->engine;
-	struct region region;
+/* ---- list ---- */
 
-	for (unsigned i = 0;; i++) {
-		lock_acquire(&engine->map_lock);
-		if (i >= engine->regions.count) {
-			lock_release(&engine->map_lock);
+/* Under map_lock. */
+static bool is_wanted(const struct adopter *adopter, const struct maps_entry *entry)
+{
+	const struct regions *regions = &adopter->engine->regions;
+
+	if (entry->end > PAGE_TABLE_END)
+		return false;
+	if (maps_is_reserved(entry))
+		return entry->end - entry->start >= MIN_BYTES;
+	if (!maps_is_adoptable(entry))
+		return false;
+	/* The program may take a small one for part of what adjoins it. */
+	return entry->end - entry->start >= MIN_BYTES ||
+	       regions_contain(regions, entry->start - 1) || regions_contain(regions, entry->end);
+}
+
+/* Under map_lock. */
+static void list_gaps(struct adopter *adopter, struct region part, uint64_t mapping_end)
+{
+	struct region gap;
+
+	for (uint64_t at = part.start; regions_gap(&adopter->engine->regions, at, part.end, &gap);
+	     at = gap.end) {
+		uint64_t limit = gap.end == mapping_end ? NO_LIMIT : gap.end;
+
+		if (adopter->wanted_count == MAX_WANTED) {
+			adopter->changed = true;
 			return;
 		}
-		region = engine->regions.list[i];
-		lock_release(&engine->map_lock);
-		look_at(adopter, region.start, region.end);
+		adopter->wanted[adopter->wanted_count++] =
+			(struct stretch){gap.start, gap.end, limit};
 	}
 }
 
-static bool worth_another_look(struct adopter *adopter)
+/* The hole behind the stretch listed last ends here. The stack grows into the one below it. */
+static void end_hole(struct adopter *adopter, const struct maps_entry *entry)
 {
-	const struct engine *engine = adopter->engine;
+	struct stretch *last = &adopter->wanted[adopter->wanted_count - 1];
 
-	return atomic_load(&engine->other_pages) > adopter->known_other + UNKNOWN_PAGES &&
-	       clock_ns() - adopter->again_ns > AGAIN_NS;
+	if (last->limit == NO_LIMIT)
+		last->limit = maps_is_stack(entry) ? last->end : entry->start;
 }
 
-void adopt_turn(struct engine *engine, uint64_t size_pages)
+static void list_entry(void *arg, const struct maps_entry *entry)
+{
+	struct adopter *adopter = arg;
+	struct region part;
+
+	if (adopter->wanted_count)
+		end_hole(adopter, entry);
+	lock_acquire(&adopter->engine->map_lock);
+	for (uint64_t at = entry->start; is_wanted(adopter, entry) && at < entry->end &&
+					 next_allowed(adopter, at, entry->end, &part);
+	     at = part.end)
+		list_gaps(adopter, part, entry->end);
+	lock_release(&adopter->engine->map_lock);
+}
+
+/* ---- register ---- */
+
+static void register_stretch(struct adopter *adopter, struct stretch *stretch)
+{
+	int uffd = adopter->engine->uffd;
+	int err = uffd_register(uffd, stretch->start, stretch->limit - stretch->start);
+
+	if (err && stretch->limit > stretch->end) { /* not a hole any more */
+		stretch->limit = stretch->end;
+		err = uffd_register(uffd, stretch->start, stretch->end - stretch->start);
+	}
+	if (err) /* gone, or the program has a userfaultfd there */
+		stretch->limit = stretch->start;
+}
+
+static void register_all(struct adopter *adopter)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < adopter->wanted_count; i++) {
+		struct stretch stretch = adopter->wanted[i];
+
+		if (stretch.limit > PAGE_TABLE_END)
+			stretch.limit = stretch.end;
+		register_stretch(adopter, &stretch);
+		if (stretch.limit > stretch.start)
+			adopter->wanted[kept++] = stretch;
+	}
+	adopter->wanted_count = kept;
+}
+
+/* ---- settle ---- */
+
+static bool is_ours(const struct maps_entry *entry)
+{
+	return entry->end <= PAGE_TABLE_END &&
+	       (maps_is_reserved(entry) || maps_is_adoptable(entry));
+}
+
+/* Notes the parts of one mapping that may be adopted. */
+static void find_in(struct adopter *adopter, const struct maps_entry *entry, uint64_t start,
+		    uint64_t end)
+{
+	struct region part;
+
+	for (; start < end && next_allowed(adopter, start, end, &part); start = part.end) {
+		if (adopter->found_count == MAX_FOUND) {
+			adopter->changed = true;
+			return;
+		}
+		adopter->found[adopter->found_count] = *entry;
+		adopter->found[adopter->found_count].start = part.start;
+		adopter->found[adopter->found_count].end = part.end;
+		adopter->found_count++;
+	}
+}
+
+/* What is mapped in the stretch now. */
+static void find(struct adopter *adopter, const struct stretch *stretch)
+{
+	struct maps_entry entry;
+
+	adopter->found_count = 0;
+	for (uint64_t at = stretch->start; at < stretch->limit; at = entry.end) {
+		if (maps_find(adopter->maps_fd, adopter->maps, at, &entry) ||
+		    entry.start >= stretch->limit)
+			return;
+		if (is_ours(&entry))
+			find_in(adopter, &entry, entry.start > at ? entry.start : at,
+				entry.end < stretch->limit ? entry.end : stretch->limit);
+	}
+}
+
+/* Whether the mapping at an address of which the books know nothing is ours. Under map_lock. */
+static int ask_at(struct engine *engine, uint64_t address)
+{
+	const struct page *page = page_find(engine->table, address);
+	uint64_t done;
+	int err;
+
+	if (page && page->state != PAGE_NONE)
+		return -EAGAIN;
+	err = uffd_zero(engine->uffd, address, PAGE_BYTES, &done);
+	return err == -EEXIST ? 0 : err;
+}
+
+/* The same for all that was found. What is not ours is forgotten. Under map_lock. */
+static int ask(struct adopter *adopter)
+{
+	struct engine *engine = adopter->engine;
+	unsigned kept = 0;
+	int err;
+
+	for (unsigned i = 0; i < adopter->found_count; i++) {
+		struct maps_entry found = adopter->found[i];
+		struct region gap;
+
+		if (!regions_gap(&engine->regions, found.start, found.end, &gap))
+			continue;
+		err = ask_at(engine, gap.start);
+		if (err == -EAGAIN)
+			return err;
+		if (err) /* the next turn will see what it is */
+			adopter->changed = true;
+		else
+			adopter->found[kept++] = found;
+	}
+	adopter->found_count = kept;
+	return 0;
+}
+
+/* Whether no change of the map is on its way. Under map_lock, so none is entered either. */
+static bool is_calm(const struct engine *engine)
+{
+	return !engine->unsettled && !uffd_is_changing(engine->uffd, engine->stage.base);
+}
+
+/* Enters what is in one stretch. -EAGAIN if the map is changing. */
+static int settle(struct adopter *adopter, const struct stretch *stretch)
+{
+	struct engine *engine = adopter->engine;
+	int err = -EAGAIN;
+
+	lock_acquire(&engine->map_lock);
+	if (is_calm(engine)) {
+		find(adopter, stretch);
+		err = ask(adopter);
+	}
+	if (!err && !is_calm(engine))
+		err = -EAGAIN;
+	for (unsigned i = 0; i < adopter->found_count && !err; i++)
+		err = regions_add(&engine->regions, adopter->found[i].start, adopter->found[i].end);
+	lock_release(&engine->map_lock);
+	if (err == -ENOSPC)
+		engine_end(engine, "the program has too many mappings", stretch->start);
+	for (unsigned i = 0; i < adopter->found_count && !err; i++) {
+		recall_guard(engine, adopter->found[i].start, adopter->found[i].end);
+		if (adopter->found[i].write)
+			look_add(adopter->looker, adopter->found[i].start, adopter->found[i].end);
+	}
+	return err;
+}
+
+/* Those that are in the books leave the list. */
+static void settle_some(struct adopter *adopter)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < adopter->wanted_count; i++) {
+		struct stretch stretch = adopter->wanted[i];
+
+		if (settle(adopter, &stretch) == -EAGAIN)
+			adopter->wanted[kept++] = stretch;
+	}
+	adopter->wanted_count = kept;
+}
+
+static void settle_all(struct adopter *adopter)
+{
+	const struct timespec moment = {.tv_nsec = CALM_NS};
+
+	adopter->maps_fd = maps_open();
+	if (adopter->maps_fd >= 0)
+		settle_some(adopter);
+	for (unsigned i = 0; adopter->maps_fd >= 0 && adopter->wanted_count && i < CALM_TRIES;
+	     i++) {
+		nanosleep(&moment, NULL);
+		settle_some(adopter);
+	}
+	if (adopter->maps_fd >= 0)
+		close(adopter->maps_fd);
+	adopter->changed = adopter->changed || adopter->wanted_count;
+}
+
+static void adopt(struct adopter *adopter)
+{
+	adopter->wanted_count = 0;
+	adopter->changed = false;
+	list_excluded(adopter);
+	if (maps_each(adopter->maps, list_entry, adopter))
+		adopter->changed = true;
+	if (!adopter->wanted_count)
+		return;
+	register_all(adopter);
+	settle_all(adopter);
+}
+
+/* ---- looking again ---- */
+
+static void look_entry(void *arg, const struct maps_entry *entry)
+{
+	struct adopter *adopter = arg;
+
+	if (maps_is_adoptable(entry) && entry->end <= PAGE_TABLE_END)
+		look_add(adopter->looker, entry->start, entry->end);
+}
+
+/* Pages that lie in our regions and nobody knows: left by MADV_FREE, or passed over by a look. */
+static void look_again(struct adopter *adopter)
+{
+	if (adopter->looking || adopter->recount ||
+	    atomic_load(&adopter->engine->other_pages) <= adopter->known_other + UNKNOWN_PAGES ||
+	    clock_ns() - adopter->again_ns < AGAIN_NS)
+		return;
+	if (maps_each(adopter->maps, look_entry, adopter))
+		return;
+	adopter->recount = true;
+	adopter->again_ns = clock_ns();
+}
+
+/* Some pages stay unknown whatever we do: no reason to look for them again and again. */
+static void count_unknown(struct adopter *adopter)
+{
+	if (!adopter->recount || adopter->looking)
+		return;
+	adopter->recount = false;
+	adopter->known_other =
+		look_passed_over(adopter->looker) ? 0 : atomic_load(&adopter->engine->other_pages);
+}
+
+bool adopt_turn(struct engine *engine, uint64_t size_pages)
 {
 	struct adopter *adopter = engine->adopter;
-	bool again;
+	uint64_t other = atomic_load(&engine->other_pages);
 
-	if (adopter->recount) /* counted anew since the last look */
-		adopter->known_other = adopter->passed_over ? 0 : atomic_load(&engine->other_pages);
-	adopter->recount = false;
-	if (atomic_load(&engine->other_pages) < adopter->seen_other)
-		adopter->seen_other = atomic_load(&engine->other_pages);
-	again = worth_another_look(adopter);
-	if (size_pages == adopter->seen_size && !again &&
-	    atomic_load(&engine->other_pages) < adopter->seen_other + GROWN_PAGES)
-		return;
-	adopter->seen_other = atomic_load(&engine->other_pages);
-	adopter->pagemap_fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	list_excluded(adopter);
-	adopter->passed_over = false;
-	adopter->changed = false;
-	if (maps_each(adopter->maps, consider, adopter) == 0 && !adopter->changed)
+	count_unknown(adopter);
+	if (other < adopter->seen_other)
+		adopter->seen_other = other;
+	if (size_pages != adopter->seen_size || adopter->changed ||
+	    other >= adopter->seen_other + GROWN_PAGES) {
+		adopter->seen_other = other;
 		adopter->seen_size = size_pages;
-	if (again) {
-		look_again(adopter);
-		adopter->again_ns = clock_ns();
-		adopter->recount = true;
+		adopt(adopter);
 	}
-	if (adopter->pagemap_fd >= 0)
-		close(adopter->pagemap_fd);
+	look_again(adopter);
+	adopter->looking = look_step(adopter->looker, clock_ns() + LOOK_NS);
+	return adopter->looking;
 }

@@ -9,7 +9,10 @@
 
 int adopt_open(struct engine *engine) MUST_CHECK;
 
-/* Looks for memory to adopt. Cheap when the size of the program has not changed since. */
-void adopt_turn(struct engine *engine, uint64_t size_pages);
+/*
+ * Looks for memory to adopt, for a millisecond or so. Cheap when the program has not grown since.
+ * Returns whether there is more to do at once.
+ */
+bool adopt_turn(struct engine *engine, uint64_t size_pages);
 
 #endif

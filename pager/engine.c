@@ -334,8 +334,8 @@ static void active_turn(struct engine *engine, uint64_t size_pages)
 	store_tick(engine->store); /* may know better why a page is lost, and end the program */
 	end_if_wanted(engine);
 	/* Without a donor the program is left alone. */
-	if (engine_used(engine) >= engine->budget.adopt && any_donor_is_up(engine->stats))
-		adopt_turn(engine, size_pages);
+	engine->adopting = engine_used(engine) >= engine->budget.adopt &&
+			   any_donor_is_up(engine->stats) && adopt_turn(engine, size_pages);
 	if (engine_used(engine) > engine->budget.high)
 		engine_wake_take(engine);
 	say_once_if_full(engine);
@@ -348,6 +348,8 @@ static uint64_t pause_of(struct engine *engine, uint64_t used, uint64_t size_pag
 	bool active = atomic_load(&engine->phase) == ENGINE_ACTIVE;
 	uint64_t mark = active ? engine->budget.adopt : engine->budget.near;
 
+	if (engine->adopting)
+		return 1;
 	if (used < mark)
 		return budget_pause(used, mark, IDLE_NS);
 	engine->calm = size_pages == engine->last_size && used <= engine->last_used + 64

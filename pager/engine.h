@@ -94,6 +94,7 @@ struct engine {
 	uint64_t last_used, last_size;
 	uint32_t calm; /* turns without growth */
 	bool said_full;
+	bool adopting; /* there is more to adopt or look at now */
 };
 
 /*

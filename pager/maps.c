@@ -2,7 +2,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/ioctl.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 struct text {
@@ -84,6 +86,18 @@ bool maps_is_adoptable(const struct maps_entry *entry)
 	return entry->name_len == 0 || name_begins(entry, "[heap]") || name_begins(entry, "[anon:");
 }
 
+bool maps_is_reserved(const struct maps_entry *entry)
+{
+	if (entry->read || entry->write || entry->exec || entry->shared || entry->inode)
+		return false;
+	return entry->name_len == 0 || name_begins(entry, "[anon:");
+}
+
+bool maps_is_stack(const struct maps_entry *entry)
+{
+	return name_begins(entry, "[stack]");
+}
+
 /* Hands out the whole lines of [buffer, buffer+len); returns how much is left of the last one. */
 static size_t whole_lines(char *buffer, size_t len, maps_fn *fn, void *arg)
 {
@@ -99,15 +113,19 @@ static size_t whole_lines(char *buffer, size_t len, maps_fn *fn, void *arg)
 	return (size_t)(end - at);
 }
 
-int maps_each(char *buffer, maps_fn *fn, void *arg)
+int maps_open(void)
 {
 	int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+static int read_all(int fd, char *buffer, maps_fn *fn, void *arg)
+{
 	size_t have = 0;
 	ssize_t got;
 	int err = 0;
 
-	if (fd < 0)
-		return -errno;
 	while (have < MAPS_BUFFER_BYTES) {
 		got = read(fd, buffer + have, MAPS_BUFFER_BYTES - have);
 		if (got < 0 && errno == EINTR)
@@ -118,8 +136,115 @@ int maps_each(char *buffer, maps_fn *fn, void *arg)
 			break;
 		have = whole_lines(buffer, have + (size_t)got, fn, arg);
 	}
+	return err;
+}
+
+int maps_each(char *buffer, maps_fn *fn, void *arg)
+{
+	int fd = maps_open();
+	int err;
+
+	if (fd < 0)
+		return fd;
+	err = read_all(fd, buffer, fn, arg);
 	close(fd);
 	return err;
+}
+
+/* Newer than the headers of Debian 12; from include/uapi/linux/fs.h of Linux 6.11. */
+struct procmap_query {
+	uint64_t size;
+	uint64_t query_flags;
+	uint64_t query_addr;
+	uint64_t vma_start;
+	uint64_t vma_end;
+	uint64_t vma_flags;
+	uint64_t vma_page_size;
+	uint64_t vma_offset;
+	uint64_t inode;
+	uint32_t dev_major;
+	uint32_t dev_minor;
+	uint32_t vma_name_size;
+	uint32_t build_id_size;
+	uint64_t vma_name_addr;
+	uint64_t build_id_addr;
+};
+#define QUERY_READABLE 0x01u
+#define QUERY_WRITABLE 0x02u
+#define QUERY_EXECUTABLE 0x04u
+#define QUERY_SHARED 0x08u
+#define QUERY_COVERING_OR_NEXT 0x10u
+#define PROCMAP_QUERY _IOWR('f', 17, struct procmap_query)
+
+static int query(int fd, char *buffer, uint64_t address, struct maps_entry *out)
+{
+	struct procmap_query query = {
+		.size = sizeof(query),
+		.query_flags = QUERY_COVERING_OR_NEXT,
+		.query_addr = address,
+		.vma_name_size = MAPS_NAME_BYTES,
+		.vma_name_addr = (uintptr_t)buffer,
+	};
+
+	if (ioctl(fd, PROCMAP_QUERY, &query))
+		return -errno;
+	*out = (struct maps_entry){
+		.start = query.vma_start,
+		.end = query.vma_end,
+		.read = query.vma_flags & QUERY_READABLE,
+		.write = query.vma_flags & QUERY_WRITABLE,
+		.exec = query.vma_flags & QUERY_EXECUTABLE,
+		.shared = query.vma_flags & QUERY_SHARED,
+		.inode = query.inode,
+		.name = buffer,
+		.name_len = query.vma_name_size ? query.vma_name_size - 1 : 0,
+	};
+	return 0;
+}
+
+struct search {
+	uint64_t address;
+	char *name;
+	struct maps_entry found; /* found.end is 0 until it is */
+};
+
+static void search_entry(void *arg, const struct maps_entry *entry)
+{
+	struct search *search = arg;
+
+	if (search->found.end || entry->end <= search->address)
+		return;
+	search->found = *entry;
+	search->found.name = search->name;
+	if (search->found.name_len > MAPS_NAME_BYTES)
+		search->found.name_len = MAPS_NAME_BYTES;
+	memcpy(search->name, entry->name, search->found.name_len);
+}
+
+/* The name is kept behind the lines. */
+static int search_all(int fd, char *buffer, uint64_t address, struct maps_entry *out)
+{
+	struct search search = {
+		.address = address,
+		.name = buffer + MAPS_BUFFER_BYTES,
+	};
+	int err;
+
+	if (lseek(fd, 0, SEEK_SET) < 0)
+		return -errno;
+	err = read_all(fd, buffer, search_entry, &search);
+	if (!err && !search.found.end)
+		err = -ENOENT;
+	if (!err)
+		*out = search.found;
+	return err;
+}
+
+int maps_find(int fd, char *buffer, uint64_t address, struct maps_entry *out)
+{
+	int err = query(fd, buffer, address, out);
+
+	return err == -ENOTTY ? search_all(fd, buffer, address, out) : err;
 }
 
 int maps_usage(uint64_t *size_pages, uint64_t *anon_pages)

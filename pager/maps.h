@@ -28,11 +28,30 @@ bool maps_parse_line(const char *line, size_t len, struct maps_entry *out) MUST_
  */
 bool maps_is_adoptable(const struct maps_entry *entry);
 
+/*
+ * Private, anonymous, and not to be touched until the program opens it with mprotect(2): the rest
+ * of an allocator's arena. Pure.
+ */
+bool maps_is_reserved(const struct maps_entry *entry);
+
+bool maps_is_stack(const struct maps_entry *entry);
+
 #define MAPS_BUFFER_BYTES (64u * 1024)
+#define MAPS_NAME_BYTES 4352u /* PATH_MAX and " (deleted)" or the like; longer ones are cut */
 
 /* Calls fn for each mapping. `buffer` has MAPS_BUFFER_BYTES. 0 or a negative errno. */
 typedef void maps_fn(void *arg, const struct maps_entry *entry);
 int maps_each(char *buffer, maps_fn *fn, void *arg) MUST_CHECK;
+
+/* A descriptor for maps_find(), to be closed soon: the program may close what it does not know. */
+int maps_open(void) MUST_CHECK;
+
+/*
+ * The mapping that covers the address, or else the next one; -ENOENT if there is none. Its name is
+ * in `buffer` (MAPS_BUFFER_BYTES and MAPS_NAME_BYTES). A microsecond from Linux 6.11 on
+ * (PROCMAP_QUERY); before that all of the map is read.
+ */
+int maps_find(int fd, char *buffer, uint64_t address, struct maps_entry *out) MUST_CHECK;
 
 /* Pages of the process: all address space, and resident private anonymous ones (statm). */
 int maps_usage(uint64_t *size_pages, uint64_t *anon_pages) MUST_CHECK;

@@ -1,0 +1,148 @@
+/*
+ * One thing a look must not see: pages that the program is about to drop. The kernel reports
+ * MADV_DONTNEED before it drops the pages; a page entered in between could be taken out and later
+ * come back. So a look passes over what was dropped a moment ago (removed.h).
+ */
+#include "pager/look.h"
+
+#include "common/base/clock.h"
+#include "pager/own.h"
+#include "pager/pagemap.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#define QUEUE 1024u
+
+struct looker {
+	struct engine *engine;
+	uint64_t *entries;	    /* PAGE_CHUNK_PAGES of the pagemap */
+	struct region queue[QUEUE]; /* [first, end) are to be looked at */
+	unsigned first, end;
+	bool passed_over;
+};
+
+int look_open(struct engine *engine, struct looker **out)
+{
+	struct looker *looker = own_alloc(sizeof(*looker));
+
+	if (!looker)
+		return -ENOMEM;
+	looker->engine = engine;
+	looker->entries = own_alloc(PAGE_CHUNK_PAGES * sizeof(looker->entries[0]));
+	if (!looker->entries)
+		return -ENOMEM;
+	*out = looker;
+	return 0;
+}
+
+/* Without room two ranges become one with what lies between: that costs time, nothing else. */
+void look_add(struct looker *looker, uint64_t start, uint64_t end)
+{
+	struct region *last = &looker->queue[looker->end - 1];
+
+	if (looker->first == looker->end)
+		looker->first = looker->end = 0;
+	if (looker->end == 0 || (looker->end < QUEUE && last->end != start)) {
+		looker->queue[looker->end++] = (struct region){start, end};
+		return;
+	}
+	last->start = start < last->start ? start : last->start;
+	last->end = end > last->end ? end : last->end;
+}
+
+/* What was dropped a while ago may have been written again, unseen after MADV_FREE. */
+static void add_removed(struct looker *looker)
+{
+	struct engine *engine = looker->engine;
+	uint64_t now = clock_ns(), start, end;
+
+	lock_acquire(&engine->map_lock);
+	while (looker->end < QUEUE && removed_take(&engine->removed, now, &start, &end))
+		look_add(looker, start, end);
+	lock_release(&engine->map_lock);
+}
+
+bool look_passed_over(struct looker *looker)
+{
+	bool passed_over = looker->passed_over;
+
+	looker->passed_over = false;
+	return passed_over;
+}
+
+/* Enters one page that is there, unless it is known. Returns whether it was not. Under map_lock. */
+static bool enter(struct engine *engine, uint64_t address)
+{
+	struct page *page;
+
+	if (!regions_contain(&engine->regions, address))
+		return false;
+	page = page_get(engine->table, address);
+	if (!page || page->state != PAGE_NONE)
+		return false;
+	page_set(engine->table, page, PAGE_RESIDENT);
+	engine_queue(engine, page);
+	return true;
+}
+
+/* Entered pages were counted among the others until now. */
+static void no_longer_other(struct engine *engine, uint64_t pages)
+{
+	uint64_t other = atomic_load(&engine->other_pages);
+
+	atomic_store(&engine->other_pages, other > pages ? other - pages : 0);
+}
+
+/* Enters the pages of one chunk that are there and that nobody knows. */
+static void look_at(struct looker *looker, int fd, uint64_t start, uint64_t end)
+{
+	struct engine *engine = looker->engine;
+	uint64_t now = clock_ns(), entered = 0;
+	unsigned pages = (unsigned)((end - start) >> PAGE_SHIFT), n;
+	uint8_t leaving[PAGE_CHUNK_PAGES / 8];
+
+	lock_acquire(&engine->map_lock);
+	if (removed_mark(&engine->removed, start, pages, now, leaving))
+		looker->passed_over = true;
+	n = pagemap_read(fd, start, pages, looker->entries);
+	for (unsigned i = 0; i < n; i++)
+		if (pagemap_is_there(looker->entries[i]) && !(leaving[i / 8] & 1u << i % 8))
+			entered += enter(engine, start + i * PAGE_BYTES);
+	no_longer_other(engine, entered);
+	lock_release(&engine->map_lock);
+}
+
+/* Looks at the next chunk of the first range in which a page is there. */
+static void step(struct looker *looker, int fd)
+{
+	struct region *region = &looker->queue[looker->first];
+	uint64_t start = pagemap_next(fd, region->start, region->end);
+	uint64_t end = (start + PAGE_CHUNK_BYTES) & ~(PAGE_CHUNK_BYTES - 1);
+
+	if (end > region->end)
+		end = region->end;
+	if (start < end)
+		look_at(looker, fd, start, end);
+	region->start = end;
+	if (region->start >= region->end)
+		looker->first++;
+}
+
+bool look_step(struct looker *looker, uint64_t until_ns)
+{
+	int fd;
+
+	add_removed(looker);
+	if (looker->first == looker->end)
+		return false;
+	fd = pagemap_open();
+	if (fd < 0)
+		return true;
+	do {
+		step(looker, fd);
+		engine_wake_take(looker->engine);
+	} while (looker->first < looker->end && clock_ns() < until_ns);
+	close(fd);
+	return looker->first < looker->end;
+}

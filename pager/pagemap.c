@@ -1,0 +1,78 @@
+#include "pager/pagemap.h"
+
+#include "pager/page_table.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/ioctl.h>
+#include <linux/types.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#define PRESENT ((uint64_t)1 << 63)
+#define SWAPPED ((uint64_t)1 << 62)
+
+/* Newer than the headers of Debian 12; from include/uapi/linux/fs.h of Linux 6.7. */
+struct pagemap_region {
+	__u64 start;
+	__u64 end;
+	__u64 categories;
+};
+
+struct pagemap_scan {
+	__u64 size;
+	__u64 flags;
+	__u64 start;
+	__u64 end;
+	__u64 walk_end;
+	__u64 vec;
+	__u64 vec_len;
+	__u64 max_pages;
+	__u64 category_inverted;
+	__u64 category_mask;
+	__u64 category_anyof_mask;
+	__u64 return_mask;
+};
+#define SCAN_PRESENT (1u << 3)
+#define SCAN_SWAPPED (1u << 4)
+#define SCAN _IOWR('f', 16, struct pagemap_scan)
+
+int pagemap_open(void)
+{
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+unsigned pagemap_read(int fd, uint64_t start, unsigned pages, uint64_t *entries)
+{
+	ssize_t got = pread(fd, entries, pages * sizeof(entries[0]),
+			    (off_t)((start >> PAGE_SHIFT) * sizeof(entries[0])));
+
+	return got > 0 ? (unsigned)((size_t)got / sizeof(entries[0])) : 0;
+}
+
+bool pagemap_is_there(uint64_t entry)
+{
+	return entry & (PRESENT | SWAPPED);
+}
+
+uint64_t pagemap_next(int fd, uint64_t start, uint64_t end)
+{
+	struct pagemap_region found = {0, 0, 0};
+	struct pagemap_scan scan = {
+		.size = sizeof(scan),
+		.start = start,
+		.end = end,
+		.vec = (uintptr_t)&found,
+		.vec_len = 1,
+		.max_pages = 1,
+		.category_anyof_mask = SCAN_PRESENT | SCAN_SWAPPED,
+		.return_mask = SCAN_PRESENT | SCAN_SWAPPED,
+	};
+	int got = ioctl(fd, SCAN, &scan);
+
+	if (got < 0)
+		return start;
+	return got ? found.start : end;
+}

@@ -1,0 +1,28 @@
+/*
+ * /proc/self/pagemap: which pages of this process are there (Documentation/admin-guide/mm/
+ * pagemap.rst). No malloc, no stdio.
+ */
+#ifndef PAGER_PAGEMAP_H
+#define PAGER_PAGEMAP_H
+
+#include "common/base/compiler.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* A descriptor for the two below, to be closed soon: the program may close what it does not know. */
+int pagemap_open(void) MUST_CHECK;
+
+/* Reads the entries of `pages` pages from `start` on. Returns how many could be read. */
+unsigned pagemap_read(int fd, uint64_t start, unsigned pages, uint64_t *entries);
+
+/* In memory, or swapped out by the kernel. */
+bool pagemap_is_there(uint64_t entry);
+
+/*
+ * The first page of [start, end) that is there; `end` if none is. Before Linux 6.7, which has no
+ * quick way to tell, simply `start`.
+ */
+uint64_t pagemap_next(int fd, uint64_t start, uint64_t end);
+
+#endif
