@@ -6,7 +6,6 @@
 . "$ROOT/tests/integration/lib_bad.sh"
 
 MIB=64
-BUS=$((128 + 7))
 
 # loses WAY TRANSPORT
 loses() {

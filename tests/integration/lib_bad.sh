@@ -48,3 +48,46 @@ does_not_start() {
 	have 'not starting the program' "$TMP/engine.log" "it is not said that it does not start"
 	[ "${SEEN[elapsed_ms]}" -lt 12000 ] || fail "it took ${SEEN[elapsed_ms]} ms"
 }
+
+# ---- programs that meet what is wrong while pages are out ----
+
+AT_ONCE_MS=2000
+BUS=$((128 + 7))
+
+now_ms() {
+	echo $(($(date +%s%N) / 1000000))
+}
+
+# start_program TRANSPORT COMMAND...: with the donor started last, or with DONORS; sets PROGRAM_PID,
+# and returns once much of it is out.
+DONORS=
+start_program() {
+	local transport=$1
+
+	shift
+	: >"$TMP/engine.log"
+	env LD_PRELOAD="$LIBRARY" LIBPAGER_LOCAL=16M LIBPAGER_TRANSPORT="$transport" \
+		LIBPAGER_DONORS="${DONORS:-$(donor_of "$transport")}" \
+		LIBPAGER_LOG_FILE="$TMP/engine.log" "$@" >"$TMP/out" 2>"$TMP/err" &
+	PROGRAM_PID=$!
+	wait_for 20 much_is_out || fail "nothing was taken out: $(cat "$TMP/engine.log" "$TMP/err")"
+}
+
+much_is_out() {
+	"$PAGERCTL" stat "$PROGRAM_PID" --json 2>/dev/null |
+		grep -Eq '"remote_bytes": ?[1-9][0-9]{7}'
+}
+
+# ends_by_bus DONOR: the program that was started ends at once, with one line that names the donor.
+ends_by_bus() {
+	local begun status=0
+
+	begun=$(now_ms)
+	wait "$PROGRAM_PID" 2>/dev/null || status=$?
+	note "ended after $(($(now_ms) - begun)) ms: $(cat "$TMP/engine.log")"
+	[ $status -eq $BUS ] || fail "status $status, not $BUS: $(cat "$TMP/err")"
+	[ $(($(now_ms) - begun)) -le $AT_ONCE_MS ] || fail "that is more than $AT_ONCE_MS ms"
+	! grep -q ' is .* not ' "$TMP/err" || fail "a wrong byte: $(cat "$TMP/err")"
+	one_line "donor $1 gone, [1-9][0-9]* pages lost, ending this program" "$TMP/engine.log"
+	[ ! -e "/dev/shm/libpager-$(id -u)/$PROGRAM_PID" ] || fail "its statistics are left behind"
+}
