@@ -15,14 +15,6 @@ does_not_start "donor 127.0.0.1:$DONOR_PORT cannot be used: .*refused" tcp
 carries_on "donor unix:$DONOR_SOCK cannot be used: .*no such file" shm
 does_not_start "donor unix:$DONOR_SOCK cannot be used: " shm
 
-# fake WAY: sets DONOR_PORT. It ends with the test.
-fake() {
-	"$PROGS/prog_fake_donor" "$1" >"$TMP/fake.port" &
-	wait_for 5 test -s "$TMP/fake.port" || fail "no fake donor"
-	DONOR_PORT=$(cat "$TMP/fake.port")
-	rm "$TMP/fake.port"
-}
-
 # A way to be wrong, and what is said of it.
 while read -r way pattern; do
 	note "$way"

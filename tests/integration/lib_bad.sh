@@ -22,6 +22,14 @@ one_line() {
 	[ "$(wc -l <"$2")" -eq 1 ] || fail "more than one line: $(cat "$2")"
 }
 
+# fake WAY: sets DONOR_PORT. It ends with the test.
+fake() {
+	"$PROGS/prog_fake_donor" "$1" >"$TMP/fake.port" &
+	wait_for 5 test -s "$TMP/fake.port" || fail "no fake donor"
+	DONOR_PORT=$(cat "$TMP/fake.port")
+	rm "$TMP/fake.port"
+}
+
 # carries_on PATTERN TRANSPORT: the program runs with the donor that DONOR_PORT and
 # DONOR_SOCK name, unpaged, with the right result, and exactly one line, which matches.
 carries_on() {

@@ -6,6 +6,7 @@
  *   prog_fake_donor WAY       see ways[]
  */
 #include "common/base/compiler.h"
+#include "common/transport/tcp_frame.h"
 #include "common/wire/wire.h"
 
 #include <arpa/inet.h>
@@ -13,11 +14,13 @@
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 #include <unistd.h>
@@ -240,6 +243,145 @@ static void generous(int fd)
 	stay(fd);
 }
 
+/* ---- lending, and returning something else ---- */
+
+#define LENT_SLABS 12u
+#define WRONG_READ 3 /* that is answered wrongly, where it is one */
+
+/* Shared by the processes that serve the connections. */
+static struct lent {
+	atomic_uint slabs, reads;
+	uint8_t memory[LENT_SLABS][SLAB_BYTES];
+} * lent;
+
+static void hear_bytes(int fd, void *out, size_t len)
+{
+	if (recv(fd, out, len, MSG_WAITALL) != (ssize_t)len)
+		_exit(0);
+}
+
+static void grant(int fd, const struct wire_lease *lease)
+{
+	struct wire_message message = {.type = WIRE_GRANT};
+	unsigned slab;
+
+	message.grant.request = lease->request;
+	while (message.grant.count < lease->slabs &&
+	       (slab = atomic_fetch_add(&lent->slabs, 1)) < LENT_SLABS)
+		message.grant.slabs[message.grant.count++].key = 1 + slab;
+	say(fd, &message);
+}
+
+static NORETURN void lend(int fd)
+{
+	const struct wire_message renewed = {.type = WIRE_RENEWED};
+	struct wire_message message;
+
+	welcome(fd, WIRE_VERSION);
+	for (;;) {
+		hear(fd, false, &message);
+		if (message.type == WIRE_LEASE)
+			grant(fd, &message.lease);
+		else if (message.type == WIRE_RENEW)
+			say(fd, &renewed);
+	}
+}
+
+static uint8_t *memory_of(const struct tcp_request *request)
+{
+	if (request->key < 1 || request->key > LENT_SLABS ||
+	    request->offset + request->bytes > SLAB_BYTES)
+		give_up("key %llu, offset %llu", (unsigned long long)request->key,
+			(unsigned long long)request->offset);
+	return lent->memory[request->key - 1] + request->offset;
+}
+
+/* Changes what is to be returned for a read, which begins at `from`. */
+typedef void spoil_fn(uint8_t *bytes, size_t len, const uint8_t *from);
+
+static void answer_request(int fd, spoil_fn *spoil)
+{
+	static uint8_t bytes[TCP_REPLY_BYTES + TP_MAX_BYTES];
+	uint8_t header[TCP_REQUEST_BYTES];
+	struct tcp_request request;
+	struct tcp_reply reply;
+
+	hear_bytes(fd, header, sizeof(header));
+	if (tcp_request_decode(header, &request))
+		give_up("no request");
+	if (request.op == TCP_WRITE)
+		hear_bytes(fd, memory_of(&request), request.bytes);
+	reply = (struct tcp_reply){
+		.bytes = request.op == TCP_READ ? request.bytes : 0,
+		.cookie = request.cookie,
+	};
+	tcp_reply_encode(&reply, bytes);
+	memcpy(bytes + TCP_REPLY_BYTES, memory_of(&request), reply.bytes);
+	if (request.op == TCP_READ)
+		spoil(bytes + TCP_REPLY_BYTES, reply.bytes, memory_of(&request));
+	say_bytes(fd, bytes, TCP_REPLY_BYTES + reply.bytes);
+}
+
+static NORETURN void lend_and_spoil(int fd, spoil_fn *spoil)
+{
+	uint8_t ok[FRAME_WELCOME_BYTES], hello[FRAME_HELLO_BYTES];
+	uint32_t magic;
+
+	if (recv(fd, &magic, sizeof(magic), MSG_PEEK | MSG_WAITALL) != sizeof(magic))
+		_exit(0);
+	if (le32toh(magic) != TP_TCP_MAGIC)
+		lend(fd);
+	hear_bytes(fd, hello, sizeof(hello));
+	frame_welcome_encode(TP_TCP_MAGIC, FRAME_OK, ok);
+	say_bytes(fd, ok, sizeof(ok));
+	for (;;)
+		answer_request(fd, spoil);
+}
+
+static void flip(uint8_t *bytes, size_t len, const uint8_t *from UNUSED)
+{
+	bytes[len / 2 + 7] ^= 0x10;
+}
+
+static void flip_one(uint8_t *bytes, size_t len, const uint8_t *from)
+{
+	if (atomic_fetch_add(&lent->reads, 1) == WRONG_READ)
+		flip(bytes, len, from);
+}
+
+static void clear(uint8_t *bytes, size_t len, const uint8_t *from UNUSED)
+{
+	memset(bytes, 0, len);
+}
+
+/* A page that the client has written, too, or may have. */
+static void swap(uint8_t *bytes, size_t len, const uint8_t *from)
+{
+	bool is_first = from == lent->memory[0];
+
+	memcpy(bytes, is_first ? from + PAGE_BYTES : from - PAGE_BYTES, len);
+}
+
+static void wrong_once(int fd)
+{
+	lend_and_spoil(fd, flip_one);
+}
+
+static void wrong_byte(int fd)
+{
+	lend_and_spoil(fd, flip);
+}
+
+static void wrong_zeros(int fd)
+{
+	lend_and_spoil(fd, clear);
+}
+
+static void wrong_page(int fd)
+{
+	lend_and_spoil(fd, swap);
+}
+
 static const struct {
 	const char *name;
 	void (*answer)(int fd);
@@ -256,6 +398,10 @@ static const struct {
 	{"odd_slabs", odd_slabs},
 	{"stingy", stingy},
 	{"generous", generous},
+	{"wrong_once", wrong_once},
+	{"wrong_byte", wrong_byte},
+	{"wrong_zeros", wrong_zeros},
+	{"wrong_page", wrong_page},
 };
 
 /* ---- listening ---- */
@@ -297,6 +443,9 @@ int main(int argc, char **argv)
 	int listener;
 	size_t i;
 
+	lent = mmap(NULL, sizeof(*lent), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (lent == MAP_FAILED)
+		give_up("mmap: %s", strerror(errno));
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGCHLD, SIG_IGN);
 	for (i = 0; argc == 2 && i < ARRAY_LEN(ways); i++) {
