@@ -13,6 +13,7 @@
 #include "donor/options.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -28,6 +29,13 @@
 /* How late an expiry or a rest may be noticed. */
 #define SWEEP_MS 100
 
+/*
+ * How often free memory goes back to the host: a crowd of connections leaves tens of MiB, and the
+ * allocator keeps them for as long as some small thing lives that was allocated last. A guess; it
+ * takes microseconds when there is nothing to give.
+ */
+#define TRIM_MS 5000
+
 /* After a signal, for clients to read that we stop; see LEAVING in session.h. Well under 2 s. */
 #define STOP_MS 1000
 
@@ -41,7 +49,7 @@ struct running {
 	struct donor donor;
 	int signals; /* signalfd */
 	struct loop_watch *signals_watch, *arena_watch;
-	struct loop_timer *sweep, *stop;
+	struct loop_timer *sweep, *trim, *stop;
 };
 
 /* ---- callbacks ---- */
@@ -64,6 +72,11 @@ static void sweep(void *arg)
 	quiet_tell(&donor->strangers, now);
 	quiet_tell(&donor->clients, now);
 	stop_if_empty(donor);
+}
+
+static void trim(void *arg UNUSED)
+{
+	(void)malloc_trim(0);
 }
 
 static void slab_ready(void *arg, uint32_t events UNUSED)
@@ -194,7 +207,10 @@ static int open_watches(struct running *running)
 			 &running->arena_watch);
 	if (err)
 		return err;
-	return loop_timer_start(donor->loop, SWEEP_MS, sweep, donor, &running->sweep);
+	err = loop_timer_start(donor->loop, SWEEP_MS, sweep, donor, &running->sweep);
+	if (err)
+		return err;
+	return loop_timer_start(donor->loop, TRIM_MS, trim, NULL, &running->trim);
 }
 
 static int open_loop(struct donor *donor, char *why)
@@ -255,6 +271,7 @@ static void close_all(struct running *running)
 		loop_unwatch(running->signals_watch);
 		loop_unwatch(running->arena_watch);
 		loop_timer_cancel(running->sweep);
+		loop_timer_cancel(running->trim);
 		loop_timer_cancel(running->stop);
 	}
 	quiet_tell(&donor->strangers, UINT64_MAX);
