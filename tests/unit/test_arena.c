@@ -87,14 +87,13 @@ static void a_slab_never_carries_bytes_of_an_earlier_owner(void)
 static void a_client_that_keeps_its_mapping_keeps_no_bytes(void)
 {
 	struct slab *slab;
-	struct slab theirs;
+	struct slab theirs = {.bytes = SLAB_BYTES};
 	int fd;
 
 	open_arena();
 	slab = take();
 	memset(slab->base, 0xa5, slab->bytes);
 	fd = dup(slab->memfd);
-	theirs.bytes = slab->bytes;
 	theirs.base = mmap(NULL, SLAB_BYTES, PROT_READ, MAP_SHARED, fd, 0);
 	CU_ASSERT_PTR_NOT_EQUAL_FATAL(theirs.base, MAP_FAILED);
 	arena_give(arena, slab);
