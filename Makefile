@@ -75,6 +75,7 @@ $(O)/pagerctl: $(call objs,pager/ctl/main.c) $(O)/libctl.a $(O)/libengine.a $(O)
 $(O)/libpager.so: $(call objs,$(LIB) $(PAGER) $(COMMON)) libpager/libpager.map
 	@echo "  LINK  $@"
 	$(Q)$(CC) -shared $(LDFLAGS_ALL) -Wl,-soname,libpager.so -Wl,-z,now -Wl,-z,defs -Wl,-z,nodelete \
+		-Wl,--exclude-libs,ALL \
 		-Wl,--version-script=libpager/libpager.map $(filter %.o,$^) $(URING) -o $@
 
 # ---- tests ----

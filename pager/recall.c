@@ -38,11 +38,12 @@ static uint64_t available_bytes(void)
 
 int recall_fits(struct engine *engine)
 {
-	uint64_t bytes = out_pages(engine) << PAGE_SHIFT;
+	uint64_t bytes;
 
-	if (atomic_load(&engine->phase) != ENGINE_ACTIVE || !bytes)
-		return 0;
-	return available_bytes() > bytes + SPARE_BYTES ? 0 : -ENOMEM;
+	if (atomic_load(&engine->phase) != ENGINE_ACTIVE)
+		return 0; /* there are no books yet */
+	bytes = out_pages(engine) << PAGE_SHIFT;
+	return !bytes || available_bytes() > bytes + SPARE_BYTES ? 0 : -ENOMEM;
 }
 
 /* Lets the child have, or not have, what is adopted, where forks are not reported. */

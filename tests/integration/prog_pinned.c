@@ -1,0 +1,228 @@
+/*
+ * Has memory that must stay where it is: some of it locked by mlock(2), some registered with
+ * io_uring as buffers of reads that are waiting for their data, some under O_DIRECT reads that go
+ * on all the time. Meanwhile it works on other memory, several times the budget. The locked pages
+ * must be resident at any moment; what is read must be in the buffers; all must be right.
+ *
+ *   prog_pinned MIB LOCKED_MIB SECONDS FILE
+ *
+ * FILE is made and read with O_DIRECT. Ends with 0 and one line that says what was put to the test.
+ */
+#include "common/base/clock.h"
+#include "common/base/compiler.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <liburing.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define PAGE_WORDS (PAGE_BYTES / sizeof(uint64_t))
+#define BUFFERS 4u
+#define BUFFER_PAGES 16u /* a pipe's worth */
+#define BUFFER_BYTES (BUFFER_PAGES * PAGE_BYTES)
+#define DIRECT_BYTES (1u << 20)
+
+static uint64_t *memory, *locked;
+static size_t page_count, locked_count;
+static atomic_bool enough;
+static _Atomic uint64_t direct_reads;
+
+static NORETURN PRINTF_LIKE(1, 2) void give_up(const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	fputs("prog_pinned: ", stderr);
+	vfprintf(stderr, fmt, args);
+	fputc('\n', stderr);
+	va_end(args);
+	_exit(1);
+}
+
+static void *map_pages(size_t pages)
+{
+	void *at = mmap(NULL, pages * PAGE_BYTES, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (at == MAP_FAILED)
+		give_up("mmap: %s", strerror(errno));
+	return at;
+}
+
+/* ---- contents ---- */
+
+static uint64_t word_of(size_t page, unsigned word, uint64_t version)
+{
+	return (page * PAGE_WORDS + word + 1) * 0x9e3779b97f4a7c15u + version;
+}
+
+static void write_pages(uint64_t *at, size_t pages, uint64_t version)
+{
+	for (size_t page = 0; page < pages; page++)
+		for (unsigned word = 0; word < PAGE_WORDS; word++)
+			at[page * PAGE_WORDS + word] = word_of(page, word, version);
+}
+
+static void check_pages(const uint64_t *at, size_t pages, uint64_t version, const char *what)
+{
+	for (size_t page = 0; page < pages; page++)
+		for (unsigned word = 0; word < PAGE_WORDS; word++)
+			if (at[page * PAGE_WORDS + word] != word_of(page, word, version))
+				give_up("%s: page %zu word %u is %#llx, not %#llx", what, page,
+					word, (unsigned long long)at[page * PAGE_WORDS + word],
+					(unsigned long long)word_of(page, word, version));
+}
+
+/* ---- locked ---- */
+
+static void check_locked_stays(void)
+{
+	static unsigned char there[1 << 16];
+	size_t done, n;
+
+	for (done = 0; done < locked_count; done += n) {
+		n = locked_count - done < sizeof(there) ? locked_count - done : sizeof(there);
+		if (mincore(locked + done * PAGE_WORDS, n * PAGE_BYTES, there))
+			give_up("mincore: %s", strerror(errno));
+		for (size_t i = 0; i < n; i++)
+			if (!(there[i] & 1))
+				give_up("locked page %zu is not resident", done + i);
+	}
+}
+
+/* ---- registered, with reads that wait ---- */
+
+static struct io_uring ring;
+static struct iovec buffers[BUFFERS];
+static int pipes[BUFFERS][2];
+
+static void begin_read(unsigned i)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&ring);
+
+	io_uring_prep_read_fixed(sqe, pipes[i][0], buffers[i].iov_base, BUFFER_BYTES, 0, (int)i);
+	sqe->user_data = i;
+	if (io_uring_submit(&ring) != 1)
+		give_up("io_uring_submit");
+}
+
+/* False if there is no io_uring here. */
+static bool register_buffers(void)
+{
+	if (io_uring_queue_init(BUFFERS, &ring, 0))
+		return false;
+	for (unsigned i = 0; i < BUFFERS; i++) {
+		buffers[i].iov_base = map_pages(BUFFER_PAGES);
+		buffers[i].iov_len = BUFFER_BYTES;
+		write_pages(buffers[i].iov_base, BUFFER_PAGES, 1);
+		if (pipe(pipes[i]) || fcntl(pipes[i][1], F_SETPIPE_SZ, BUFFER_BYTES) < 0)
+			give_up("pipe: %s", strerror(errno));
+	}
+	if (io_uring_register_buffers(&ring, buffers, BUFFERS))
+		give_up("io_uring_register_buffers");
+	for (unsigned i = 0; i < BUFFERS; i++)
+		begin_read(i);
+	return true;
+}
+
+/* Data come at last: the kernel puts them where the buffers were when they were registered. */
+static void end_reads(uint64_t version)
+{
+	static uint64_t data[BUFFER_PAGES * PAGE_WORDS];
+	struct io_uring_cqe *cqe;
+
+	write_pages(data, BUFFER_PAGES, version);
+	for (unsigned i = 0; i < BUFFERS; i++) {
+		if (write(pipes[i][1], data, BUFFER_BYTES) != BUFFER_BYTES)
+			give_up("pipe: %s", strerror(errno));
+		if (io_uring_wait_cqe(&ring, &cqe) || cqe->res != (int)BUFFER_BYTES)
+			give_up("a read returned %d", cqe->res);
+		io_uring_cqe_seen(&ring, cqe);
+		check_pages(buffers[i].iov_base, BUFFER_PAGES, version, "registered buffer");
+	}
+}
+
+/* ---- O_DIRECT ---- */
+
+static void make_file(const char *path)
+{
+	uint64_t *data = map_pages(DIRECT_BYTES / PAGE_BYTES);
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+
+	write_pages(data, DIRECT_BYTES / PAGE_BYTES, 5);
+	if (fd < 0 || write(fd, data, DIRECT_BYTES) != DIRECT_BYTES || fsync(fd) || close(fd))
+		give_up("%s: %s", path, strerror(errno));
+	munmap(data, DIRECT_BYTES);
+}
+
+static void *read_directly(void *path)
+{
+	uint64_t *buffer = map_pages(DIRECT_BYTES / PAGE_BYTES);
+	int fd = open(path, O_RDONLY | O_DIRECT);
+
+	while (fd >= 0 && !atomic_load(&enough)) {
+		memset(buffer, 0x5a, DIRECT_BYTES);
+		if (pread(fd, buffer, DIRECT_BYTES, 0) != DIRECT_BYTES)
+			give_up("%s: %s", (char *)path, strerror(errno));
+		check_pages(buffer, DIRECT_BYTES / PAGE_BYTES, 5, "O_DIRECT");
+		atomic_fetch_add(&direct_reads, 1);
+		usleep(1000);
+	}
+	return NULL;
+}
+
+/* ---- the whole ---- */
+
+static unsigned work_until(uint64_t end_ns)
+{
+	unsigned rounds = 0;
+
+	for (; clock_ns() < end_ns || rounds < 2; rounds++) {
+		check_pages(memory, page_count, rounds, "memory");
+		write_pages(memory, page_count, rounds + 1);
+		check_locked_stays();
+	}
+	check_pages(locked, locked_count, 7, "locked");
+	return rounds;
+}
+
+int main(int argc, char **argv)
+{
+	pthread_t thread;
+	bool has_ring;
+	unsigned rounds;
+
+	if (argc != 5)
+		give_up("usage: prog_pinned MIB LOCKED_MIB SECONDS FILE");
+	page_count = (strtoull(argv[1], NULL, 10) << 20) / PAGE_BYTES;
+	locked_count = (strtoull(argv[2], NULL, 10) << 20) / PAGE_BYTES;
+	memory = map_pages(page_count);
+	locked = map_pages(locked_count);
+	write_pages(locked, locked_count, 7);
+	if (mlock(locked, locked_count * PAGE_BYTES))
+		give_up("mlock: %s", strerror(errno));
+	make_file(argv[4]);
+	has_ring = register_buffers();
+	write_pages(memory, page_count, 0);
+	if (pthread_create(&thread, NULL, read_directly, argv[4]))
+		give_up("no thread");
+	rounds = work_until(clock_ns() + strtoull(argv[3], NULL, 10) * 1000000000u);
+	if (has_ring)
+		end_reads(9);
+	atomic_store(&enough, true);
+	pthread_join(thread, NULL);
+	printf("right: %u rounds, %s, %llu direct reads\n", rounds,
+	       has_ring ? "registered buffers" : "no io_uring",
+	       (unsigned long long)atomic_load(&direct_reads));
+	return 0;
+}
