@@ -31,7 +31,8 @@
 
 #define MIN_BYTES (64u * 1024) /* smaller mappings are not worth an entry; a guess */
 #define MAX_EXCLUDED 1024u
-#define MAX_WANTED 1024u /* in one turn; the rest in the next */
+#define MAX_LISTED 65536u /* vm.max_map_count is as much by default */
+#define MAX_WANTED 1024u  /* in one turn; the rest in the next */
 #define MAX_FOUND \
 	16u /* mappings in one stretch: more than one are new; the rest in the next turn */
 #define LOOK_NS 1000000u /* of looking between two turns: the program grows meanwhile */
@@ -58,6 +59,8 @@ struct adopter {
 	int maps_fd; /* open while stretches are settled */
 	struct region excluded[MAX_EXCLUDED];
 	unsigned excluded_count;
+	struct stretch *listed; /* MAX_LISTED: what may be adopted, or is */
+	unsigned listed_count;
 	struct stretch wanted[MAX_WANTED];
 	unsigned wanted_count;
 	struct maps_entry found[MAX_FOUND]; /* parts of mappings in a stretch */
@@ -80,8 +83,9 @@ int adopt_open(struct engine *engine)
 		return -ENOMEM;
 	adopter->engine = engine;
 	adopter->maps = own_alloc(MAPS_BUFFER_BYTES + MAPS_NAME_BYTES);
+	adopter->listed = own_reserve(MAX_LISTED * sizeof(adopter->listed[0]));
 	engine->adopter = adopter;
-	return adopter->maps ? look_open(engine, &adopter->looker) : -ENOMEM;
+	return adopter->maps && adopter->listed ? look_open(engine, &adopter->looker) : -ENOMEM;
 }
 
 /* ---- what must not be adopted ---- */
@@ -160,62 +164,71 @@ static bool next_allowed(const struct adopter *adopter, uint64_t start, uint64_t
 
 /* ---- list ---- */
 
-/* Under map_lock. */
-static bool is_wanted(const struct adopter *adopter, const struct maps_entry *entry)
+static bool is_ours(const struct maps_entry *entry)
 {
-	const struct regions *regions = &adopter->engine->regions;
-
-	if (entry->end > PAGE_TABLE_END)
-		return false;
-	if (maps_is_reserved(entry))
-		return entry->end - entry->start >= MIN_BYTES;
-	if (!maps_is_adoptable(entry))
-		return false;
-	/* The program may take a small one for part of what adjoins it. */
-	return entry->end - entry->start >= MIN_BYTES ||
-	       regions_contain(regions, entry->start - 1) || regions_contain(regions, entry->end);
+	return entry->end <= PAGE_TABLE_END &&
+	       (maps_is_reserved(entry) || maps_is_adoptable(entry));
 }
 
-/* Under map_lock. */
-static void list_gaps(struct adopter *adopter, struct region part, uint64_t mapping_end)
+/* Notes the parts of a mapping that may be adopted. */
+static void list_entry(void *arg, const struct maps_entry *entry)
 {
+	struct adopter *adopter = arg;
+	struct stretch *last = &adopter->listed[adopter->listed_count];
+	struct region part;
+
+	/* The hole behind the one before ends here; the stack grows into the one below it. */
+	if (adopter->listed_count && (--last)->limit == NO_LIMIT)
+		last->limit = maps_is_stack(entry) ? last->end : entry->start;
+	for (uint64_t at = entry->start;
+	     is_ours(entry) && at < entry->end && next_allowed(adopter, at, entry->end, &part);
+	     at = part.end) {
+		if (adopter->listed_count == MAX_LISTED)
+			return; /* more than the books have room for */
+		adopter->listed[adopter->listed_count++] = (struct stretch){
+			part.start, part.end, part.end == entry->end ? NO_LIMIT : part.end};
+	}
+}
+
+/* The program may take a small mapping for part of what adjoins it. Under map_lock. */
+static bool is_worth_it(const struct regions *regions, const struct stretch *stretch)
+{
+	return stretch->end - stretch->start >= MIN_BYTES ||
+	       regions_contain(regions, stretch->start - 1) ||
+	       regions_contain(regions, stretch->end);
+}
+
+/* Those parts of a stretch that are in no region. Under map_lock. */
+static void want_gaps(struct adopter *adopter, const struct stretch *stretch)
+{
+	const struct regions *regions = &adopter->engine->regions;
 	struct region gap;
 
-	for (uint64_t at = part.start; regions_gap(&adopter->engine->regions, at, part.end, &gap);
+	for (uint64_t at = stretch->start; regions_gap(regions, at, stretch->end, &gap);
 	     at = gap.end) {
-		uint64_t limit = gap.end == mapping_end ? NO_LIMIT : gap.end;
-
 		if (adopter->wanted_count == MAX_WANTED) {
 			adopter->changed = true;
 			return;
 		}
-		adopter->wanted[adopter->wanted_count++] =
-			(struct stretch){gap.start, gap.end, limit};
+		adopter->wanted[adopter->wanted_count++] = (struct stretch){
+			gap.start, gap.end, gap.end == stretch->end ? stretch->limit : gap.end};
 	}
 }
 
-/* The hole behind the stretch listed last ends here. The stack grows into the one below it. */
-static void end_hole(struct adopter *adopter, const struct maps_entry *entry)
+static int list(struct adopter *adopter)
 {
-	struct stretch *last = &adopter->wanted[adopter->wanted_count - 1];
+	int err;
 
-	if (last->limit == NO_LIMIT)
-		last->limit = maps_is_stack(entry) ? last->end : entry->start;
-}
-
-static void list_entry(void *arg, const struct maps_entry *entry)
-{
-	struct adopter *adopter = arg;
-	struct region part;
-
-	if (adopter->wanted_count)
-		end_hole(adopter, entry);
-	lock_acquire(&adopter->engine->map_lock);
-	for (uint64_t at = entry->start; is_wanted(adopter, entry) && at < entry->end &&
-					 next_allowed(adopter, at, entry->end, &part);
-	     at = part.end)
-		list_gaps(adopter, part, entry->end);
-	lock_release(&adopter->engine->map_lock);
+	adopter->listed_count = adopter->wanted_count = 0;
+	err = maps_each(adopter->maps, list_entry, adopter);
+	if (err)
+		return err;
+	engine_lock(adopter->engine);
+	for (unsigned i = 0; i < adopter->listed_count; i++)
+		if (is_worth_it(&adopter->engine->regions, &adopter->listed[i]))
+			want_gaps(adopter, &adopter->listed[i]);
+	engine_unlock(adopter->engine);
+	return 0;
 }
 
 /* ---- register ---- */
@@ -233,14 +246,24 @@ static void register_stretch(struct adopter *adopter, struct stretch *stretch)
 		stretch->limit = stretch->start;
 }
 
+/*
+ * While the donors are being connected another thread of the engine maps memory, which must not be
+ * registered with a hole.
+ */
+static bool holes_are_free(const struct engine *engine)
+{
+	return atomic_load(&engine->phase) == ENGINE_ACTIVE;
+}
+
 static void register_all(struct adopter *adopter)
 {
+	bool with_holes = holes_are_free(adopter->engine);
 	unsigned kept = 0;
 
 	for (unsigned i = 0; i < adopter->wanted_count; i++) {
 		struct stretch stretch = adopter->wanted[i];
 
-		if (stretch.limit > PAGE_TABLE_END)
+		if (stretch.limit > PAGE_TABLE_END || !with_holes)
 			stretch.limit = stretch.end;
 		register_stretch(adopter, &stretch);
 		if (stretch.limit > stretch.start)
@@ -250,12 +273,6 @@ static void register_all(struct adopter *adopter)
 }
 
 /* ---- settle ---- */
-
-static bool is_ours(const struct maps_entry *entry)
-{
-	return entry->end <= PAGE_TABLE_END &&
-	       (maps_is_reserved(entry) || maps_is_adoptable(entry));
-}
 
 /* Notes the parts of one mapping that may be adopted. */
 static void find_in(struct adopter *adopter, const struct maps_entry *entry, uint64_t start,
@@ -341,7 +358,7 @@ static int settle(struct adopter *adopter, const struct stretch *stretch)
 	struct engine *engine = adopter->engine;
 	int err = -EAGAIN;
 
-	lock_acquire(&engine->map_lock);
+	engine_lock(engine);
 	if (is_calm(engine)) {
 		find(adopter, stretch);
 		err = ask(adopter);
@@ -350,7 +367,7 @@ static int settle(struct adopter *adopter, const struct stretch *stretch)
 		err = -EAGAIN;
 	for (unsigned i = 0; i < adopter->found_count && !err; i++)
 		err = regions_add(&engine->regions, adopter->found[i].start, adopter->found[i].end);
-	lock_release(&engine->map_lock);
+	engine_unlock(engine);
 	if (err == -ENOSPC)
 		engine_end(engine, "the program has too many mappings", stretch->start);
 	for (unsigned i = 0; i < adopter->found_count && !err; i++) {
@@ -394,13 +411,10 @@ static void settle_all(struct adopter *adopter)
 
 static void adopt(struct adopter *adopter)
 {
-	adopter->wanted_count = 0;
 	adopter->changed = false;
 	list_excluded(adopter);
-	if (maps_each(adopter->maps, list_entry, adopter))
+	if (list(adopter))
 		adopter->changed = true;
-	if (!adopter->wanted_count)
-		return;
 	register_all(adopter);
 	settle_all(adopter);
 }
@@ -455,4 +469,34 @@ bool adopt_turn(struct engine *engine, uint64_t size_pages)
 	look_again(adopter);
 	adopter->looking = look_step(adopter->looker, clock_ns() + LOOK_NS);
 	return adopter->looking;
+}
+
+/* ---- letting go ---- */
+
+static void forget_page(void *arg, struct page *page, uint64_t address UNUSED)
+{
+	engine_drop(arg, page);
+}
+
+static void let_go(struct engine *engine, uint64_t start, uint64_t end)
+{
+	page_each(engine->table, start, end, forget_page, engine);
+	/* A part that is gone by now is not ours any more either. */
+	if (uffd_unregister(engine->uffd, start, end - start))
+		log_debug("unregistering: the map has changed");
+}
+
+void adopt_undo(struct engine *engine)
+{
+	struct adopter *adopter = engine->adopter;
+	struct regions *regions = &engine->regions;
+
+	engine_lock(engine);
+	for (unsigned i = 0; i < regions->count; i++)
+		let_go(engine, regions->list[i].start, regions->list[i].end);
+	for (unsigned i = 0; i < adopter->wanted_count; i++)
+		let_go(engine, adopter->wanted[i].start, adopter->wanted[i].limit);
+	regions_init(regions, regions->list, regions->room);
+	engine_unlock(engine);
+	adopter->seen_size = 0;
 }

@@ -9,13 +9,13 @@
 
 #include "common/base/clock.h"
 #include "pager/adopt.h"
-#include "pager/fault.h"
 #include "pager/maps.h"
 #include "pager/own.h"
-#include "pager/take.h"
+#include "pager/ready.h"
 #include "pager/thread.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,8 +25,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define CONNECT_MS 2000u
-#define SERVING_THREADS 2u /* fault and take-out */
 /* A program that does not grow is looked at so often: costs less than 0.1 % of a CPU. */
 #define IDLE_NS 10000000u
 #define BUSY_NS 1000000u
@@ -72,6 +70,15 @@ void engine_wake_control(struct engine *engine)
 {
 	atomic_fetch_add(&engine->control_word, 1);
 	futex_wake_all(&engine->control_word);
+}
+
+#define LETS_GO_FIRST 20u /* turns; then it has waited long enough */
+
+void engine_lock_last(struct engine *engine)
+{
+	for (unsigned i = 0; i < LETS_GO_FIRST && atomic_load(&engine->lock_wanted); i++)
+		sched_yield();
+	lock_acquire(&engine->map_lock);
 }
 
 void engine_queue(struct engine *engine, struct page *page)
@@ -159,7 +166,7 @@ static void count_lost(void *arg, struct page *page, uint64_t address UNUSED)
 }
 
 /* A donor is gone. Whatever it alone held is lost: then the program cannot go on. */
-static void donor_lost(void *arg, const char *donor, const char *why)
+void engine_donor_lost(void *arg, const char *donor, const char *why)
 {
 	struct engine *engine = arg;
 	struct losses losses = {engine, 0};
@@ -167,11 +174,11 @@ static void donor_lost(void *arg, const char *donor, const char *why)
 
 	if (!engine->table)
 		return;
-	lock_acquire(&engine->map_lock);
+	engine_lock(engine);
 	for (unsigned i = 0; i < engine->regions.count; i++)
 		page_each(engine->table, engine->regions.list[i].start, engine->regions.list[i].end,
 			  count_lost, &losses);
-	lock_release(&engine->map_lock);
+	engine_unlock(engine);
 	if (!losses.pages) {
 		log_warn("donor %s gone, no pages lost: %s", donor, why);
 		return;
@@ -180,110 +187,6 @@ static void donor_lost(void *arg, const char *donor, const char *why)
 		 "donor %s gone, %llu pages lost, ending this program (pid %d): %s", donor,
 		 (unsigned long long)losses.pages, (int)getpid(), why);
 	engine_die(engine, line);
-}
-
-static void wake_control(void *arg)
-{
-	engine_wake_control(arg);
-}
-
-/* ---- making ready ---- */
-
-static int open_store(struct engine *engine)
-{
-	struct store_events events = {.lost = donor_lost, .wake = wake_control, .arg = engine};
-	int err = store_open(&engine->config, &events, CONNECT_MS, &engine->store);
-
-	/* Each donor's line has been said. None now: it goes on trying, the program goes on
-	 * unpaged. */
-	return err == -EHOSTUNREACH && engine->store ? 0 : err;
-}
-
-static int open_books(struct engine *engine)
-{
-	struct region *list = own_reserve(ENGINE_MAX_REGIONS * sizeof(*list));
-	int err;
-
-	if (!list)
-		return -ENOMEM;
-	regions_init(&engine->regions, list, ENGINE_MAX_REGIONS);
-	err = page_table_open(&engine->table);
-	if (!err)
-		err = fifo_open(&engine->order);
-	return err;
-}
-
-static int open_uffd(struct engine *engine)
-{
-	int err = uffd_open(&engine->caps, true, &engine->uffd);
-
-	if (!err)
-		err = uffd_open(&engine->caps, false, &engine->trash_uffd);
-	if (err)
-		return err;
-	engine->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (engine->wake_fd < 0)
-		return -errno;
-	/* Twice what lingers: batches on their way out need places too. */
-	return stage_open(&engine->stage, 2 * engine->budget.staged, engine->uffd,
-			  engine->trash_uffd);
-}
-
-void engine_thread_ready(struct engine *engine)
-{
-	atomic_fetch_add(&engine->threads_ready, 1);
-	futex_wake_all(&engine->threads_ready);
-}
-
-static void wait_for_threads(struct engine *engine)
-{
-	uint32_t ready;
-
-	while ((ready = atomic_load(&engine->threads_ready)) < SERVING_THREADS)
-		futex_sleep(&engine->threads_ready, ready, 0);
-}
-
-static int open_all(struct engine *engine)
-{
-	int err = stats_create(&engine->stats);
-
-	if (!err)
-		err = open_books(engine);
-	if (!err)
-		err = open_uffd(engine);
-	if (!err)
-		err = open_store(engine);
-	if (!err)
-		err = adopt_open(engine);
-	if (!err)
-		err = fault_start(engine);
-	if (!err)
-		err = take_start(engine);
-	if (!err)
-		wait_for_threads(engine);
-	return err;
-}
-
-static void make_ready(struct engine *engine)
-{
-	const char *why;
-	int err;
-
-	uffd_probe(&engine->caps);
-	why = uffd_why_not(&engine->caps);
-	if (why) {
-		log_warn("running without paging: %s", why);
-		atomic_store(&engine->phase, ENGINE_UNPAGED);
-		return;
-	}
-	err = open_all(engine);
-	if (err) {
-		log_warn("running without paging: cannot make ready: %s", strerror(-err));
-		atomic_store(&engine->phase, ENGINE_UNPAGED);
-		return;
-	}
-	atomic_store(&engine->stats->budget_bytes, engine->config.local_bytes);
-	atomic_store(&engine->phase, ENGINE_ACTIVE);
 }
 
 /* ---- the control thread ---- */
@@ -306,47 +209,26 @@ static void fill_stats(struct engine *engine)
 	put(&stats->filled_bytes, page_count(table, PAGE_FILLED) << PAGE_SHIFT);
 	put(&stats->other_bytes, atomic_load(&engine->other_pages) << PAGE_SHIFT);
 	put(&stats->metadata_bytes, page_table_bytes(table) + fifo_bytes(engine->order));
+	put(&stats->late_ns, engine->late_ns);
 	put(&stats->forks, atomic_load(&engine->forks));
 	atomic_store(&stats->over_budget, atomic_load(&engine->over_budget));
-	store_stats(engine->store, stats);
-}
-
-static bool any_donor_is_up(const struct stats_page *stats)
-{
-	for (unsigned i = 0; i < atomic_load(&stats->donor_count); i++)
-		if (atomic_load(&stats->donors[i].state) == STATS_DONOR_UP)
-			return true;
-	return false;
 }
 
 static void say_once_if_full(struct engine *engine)
 {
 	if (!atomic_load(&engine->over_budget) || engine->said_full ||
-	    !any_donor_is_up(engine->stats))
+	    !stats_any_donor_up(engine->stats))
 		return;
 	engine->said_full = true;
 	log_warn("every donor is full: the program stays over its budget of %llu MiB",
 		 (unsigned long long)(engine->config.local_bytes >> 20));
 }
 
-static void active_turn(struct engine *engine, uint64_t size_pages)
-{
-	store_tick(engine->store); /* may know better why a page is lost, and end the program */
-	end_if_wanted(engine);
-	/* Without a donor the program is left alone. */
-	engine->adopting = engine_used(engine) >= engine->budget.adopt &&
-			   any_donor_is_up(engine->stats) && adopt_turn(engine, size_pages);
-	if (engine_used(engine) > engine->budget.high)
-		engine_wake_take(engine);
-	say_once_if_full(engine);
-	fill_stats(engine);
-}
-
 /* Grows, or might soon: look again in a moment. Calm: rarely. */
 static uint64_t pause_of(struct engine *engine, uint64_t used, uint64_t size_pages)
 {
-	bool active = atomic_load(&engine->phase) == ENGINE_ACTIVE;
-	uint64_t mark = active ? engine->budget.adopt : engine->budget.near;
+	bool watching = atomic_load(&engine->phase) == ENGINE_WATCHING;
+	uint64_t mark = watching ? engine->budget.near : engine->budget.adopt;
 
 	if (engine->adopting)
 		return 1;
@@ -360,25 +242,74 @@ static uint64_t pause_of(struct engine *engine, uint64_t used, uint64_t size_pag
 	return engine->calm > CALM_TURNS ? IDLE_NS : BUSY_NS;
 }
 
+static void note_late(struct engine *engine, uint64_t now)
+{
+	if (engine->due_ns && now > engine->due_ns + engine->late_ns)
+		engine->late_ns = now - engine->due_ns;
+}
+
+static uint64_t watch(struct engine *engine, bool may_adopt)
+{
+	uint64_t size_pages = engine->last_size, begin = clock_ns(), used, pause;
+
+	note_late(engine, begin);
+	count_usage(engine, &size_pages);
+	engine->adopting = may_adopt && engine_used(engine) >= engine->budget.adopt &&
+			   adopt_turn(engine, size_pages);
+	used = engine_used(engine);
+	pause = pause_of(engine, used, size_pages);
+	engine->due_ns = begin + ADOPT_TURN_NS + pause;
+	return pause;
+}
+
+uint64_t engine_watch(struct engine *engine)
+{
+	return watch(engine, true);
+}
+
+static uint64_t active_turn(struct engine *engine)
+{
+	uint64_t pause;
+
+	store_tick(engine->store); /* may know better why a page is lost, and end the program */
+	end_if_wanted(engine);
+	store_stats(engine->store, engine->stats);
+	pause = watch(engine, stats_any_donor_up(engine->stats)); /* or it is left alone */
+	if (engine_used(engine) > engine->budget.high)
+		engine_wake_take(engine);
+	say_once_if_full(engine);
+	fill_stats(engine);
+	return pause;
+}
+
+static uint64_t watching_turn(struct engine *engine)
+{
+	uint64_t pause = watch(engine, false);
+
+	if (engine_used(engine) < engine->budget.near)
+		return pause;
+	engine_make_ready(engine);
+	return 1;
+}
+
 static void *control(void *arg)
 {
 	struct engine *engine = arg;
-	uint64_t size_pages = 0, used;
+	uint64_t pause;
 	uint32_t seen;
 
 	prctl(PR_SET_NAME, "libpager");
-	for (;;) {
+	thread_be_prompt();
+	atomic_store(&engine->control_tid, (uint32_t)gettid());
+	while (atomic_load(&engine->phase) != ENGINE_UNPAGED) {
 		seen = atomic_load(&engine->control_word);
-		count_usage(engine, &size_pages);
-		used = engine_used(engine);
-		if (atomic_load(&engine->phase) == ENGINE_WATCHING && used >= engine->budget.near)
-			make_ready(engine);
 		if (atomic_load(&engine->phase) == ENGINE_ACTIVE)
-			active_turn(engine, size_pages);
-		if (atomic_load(&engine->phase) == ENGINE_UNPAGED)
-			return NULL;
-		futex_sleep(&engine->control_word, seen, pause_of(engine, used, size_pages));
+			pause = active_turn(engine);
+		else
+			pause = watching_turn(engine);
+		futex_sleep(&engine->control_word, seen, pause);
 	}
+	return NULL;
 }
 
 int engine_start(const struct config *config, struct engine **out)

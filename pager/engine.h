@@ -33,6 +33,7 @@
 
 enum engine_phase {
 	ENGINE_WATCHING, /* the program is small: nothing is open but one thread */
+	ENGINE_OPENING,	 /* memory is adopted, while the donors are still being connected */
 	ENGINE_ACTIVE,
 	ENGINE_UNPAGED, /* it cannot be done here; said once */
 };
@@ -53,6 +54,7 @@ struct engine {
 	struct stats_page *stats;
 
 	struct lock map_lock;
+	_Atomic uint32_t lock_wanted; /* others than the take-out thread that wait for it */
 	struct page_table *table;
 	struct regions regions;
 	struct fifo *order;
@@ -62,7 +64,7 @@ struct engine {
 
 	struct fault_thread *fault; /* owner: fault thread */
 	struct take_thread *take;   /* owner: take-out thread, but for what take.h says */
-	struct adopter *adopter;    /* owner: control thread */
+	struct adopter *adopter;    /* owner: control thread; take-out thread while opening */
 
 	_Atomic uint32_t phase; /* enum engine_phase; written by control */
 	_Atomic uint64_t
@@ -76,6 +78,7 @@ struct engine {
 	_Atomic uint32_t control_word; /* futex: counts wake-ups */
 
 	_Atomic uint32_t threads_ready; /* futex: fault and take-out threads in their loops */
+	_Atomic uint32_t opening_over;	/* futex: the take-out thread does not adopt any more */
 
 	/* fork: see recall.h */
 	_Atomic uint32_t recalls;     /* threads that want everything home */
@@ -85,16 +88,19 @@ struct engine {
 	_Atomic uint32_t forks;	      /* the program has forked so often: pages may be shared */
 
 	/* An end that a thread which may not log asks for; see engine_end(). */
+	_Atomic uint32_t control_tid; /* the one that says why must be served to the last */
 	_Atomic uint32_t end_wanted;
 	_Atomic uint64_t end_since_ns;
 	const char *_Atomic end_why; /* a literal */
 	_Atomic uint64_t end_address;
 
-	/* owner: control thread */
+	/* owner: whoever owns the adopter */
 	uint64_t last_used, last_size;
 	uint32_t calm; /* turns without growth */
 	bool said_full;
-	bool adopting; /* there is more to adopt or look at now */
+	uint64_t due_ns;  /* when the next look at the size of the program is planned */
+	uint64_t late_ns; /* the longest time by which one came later */
+	bool adopting;	  /* there is more to adopt or look at now */
 };
 
 /*
@@ -108,6 +114,13 @@ void engine_forget(struct engine *engine);
 
 /* The program ends in order: says goodbye to the donors, removes the statistics. Threads go on. */
 void engine_goodbye(struct engine *engine);
+
+/*
+ * Looks at the size of the program and adopts what there is to adopt, if it is time. Returns for
+ * how long nothing more is to be done, in ns. The control thread, and while that opens the store
+ * the take-out thread.
+ */
+uint64_t engine_watch(struct engine *engine);
 
 /* Resident pages by the engine's own count and the last look at the rest. Any thread. */
 uint64_t engine_used(const struct engine *engine);
@@ -133,6 +146,30 @@ void engine_end(struct engine *engine, const char *why, uint64_t address);
 /* Control thread: writes the line and ends the process with SIGBUS, as the kernel does when swap is
  * lost. */
 void engine_die(struct engine *engine, const char *line) NORETURN;
+
+/* A donor is gone (struct store_events): counts what is lost with it, and ends the program if any
+ * is. */
+void engine_donor_lost(void *engine, const char *donor, const char *why);
+
+/*
+ * map_lock. The take-out thread wants it all the time and nobody waits for that thread, so it lets
+ * the others go first (engine_lock_last) and does little at a time while lock_wanted.
+ */
+static inline void engine_lock(struct engine *engine)
+{
+	if (lock_try(&engine->map_lock))
+		return;
+	atomic_fetch_add(&engine->lock_wanted, 1);
+	lock_acquire(&engine->map_lock);
+	atomic_fetch_sub(&engine->lock_wanted, 1);
+}
+
+static inline void engine_unlock(struct engine *engine)
+{
+	lock_release(&engine->map_lock);
+}
+
+void engine_lock_last(struct engine *engine);
 
 /* Gives a resident page its place in the eviction order. Under map_lock. */
 void engine_queue(struct engine *engine, struct page *page);

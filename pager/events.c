@@ -200,11 +200,11 @@ bool event_is_settled(struct fault_thread *fault)
 
 	if (LIKELY(!fault->late_count))
 		return true;
-	lock_acquire(&engine->map_lock);
+	engine_lock(engine);
 	/* Nothing is on its way any more: what the books have in the place is out of date. */
 	while (fault->late_count && !uffd_is_changing(engine->uffd, engine->stage.base))
 		enter_first(fault);
 	engine->unsettled = fault->late_count > 0;
-	lock_release(&engine->map_lock);
+	engine_unlock(engine);
 	return !engine->unsettled;
 }

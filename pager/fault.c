@@ -32,7 +32,7 @@ unsigned fault_read(struct fault_thread *fault)
 
 	if (room < UFFD_READ_MAX) /* serve first; what is not read waits in the kernel */
 		return 0;
-	lock_acquire(&engine->map_lock);
+	engine_lock(engine);
 	n = uffd_read(engine->uffd, events, UFFD_READ_MAX);
 	now = n > 0 ? clock_ns() : 0;
 	for (int i = 0; i < n; i++) {
@@ -47,7 +47,7 @@ unsigned fault_read(struct fault_thread *fault)
 			.write = events[i].fault.write,
 		};
 	}
-	lock_release(&engine->map_lock);
+	engine_unlock(engine);
 	return n > 0 ? (unsigned)n : 0;
 }
 
@@ -63,6 +63,16 @@ static bool has_room(const struct engine *engine, const struct todo *todo)
 	return clock_ns() - todo->since_ns > ROOM_NS;
 }
 
+/*
+ * Once the program is to end nothing is served any more, so that no wrong byte gets out; but for
+ * the thread that says why: the C library keeps what belongs to threads in the program's memory.
+ */
+static bool may_serve(const struct engine *engine, const struct todo *todo)
+{
+	return !atomic_load_explicit(&engine->end_wanted, memory_order_relaxed) ||
+	       todo->tid == atomic_load_explicit(&engine->control_tid, memory_order_relaxed);
+}
+
 /* One pass over what waits; what must wait on stays in order. */
 static unsigned serve_all(struct fault_thread *fault)
 {
@@ -73,7 +83,8 @@ static unsigned serve_all(struct fault_thread *fault)
 		struct todo todo = fault->todo[fault->todo_tail % TODO_MAX];
 
 		fault->todo_tail++;
-		if (has_room(fault->engine, &todo) && place_fault(fault, &todo) == SERVED)
+		if (may_serve(fault->engine, &todo) && has_room(fault->engine, &todo) &&
+		    place_fault(fault, &todo) == SERVED)
 			did++;
 		else
 			fault->todo[fault->todo_head++ % TODO_MAX] = todo;
@@ -116,7 +127,7 @@ static void end_if_late(struct engine *engine)
 {
 	if (atomic_load_explicit(&engine->end_wanted, memory_order_relaxed) &&
 	    clock_ns() - atomic_load(&engine->end_since_ns) > 1000000000u)
-		engine_die(engine, "libpager: a page cannot be served; ending the program");
+		engine_die(engine, "a page cannot be served, ending this program");
 }
 
 static unsigned turn(struct fault_thread *fault)
@@ -125,10 +136,7 @@ static unsigned turn(struct fault_thread *fault)
 
 	if (something_to_read(fault->engine))
 		did += fault_read(fault);
-	if (atomic_load_explicit(&fault->engine->end_wanted, memory_order_relaxed)) {
-		end_if_late(fault->engine); /* nothing is served any more: no wrong byte gets out */
-		return 0;
-	}
+	end_if_late(fault->engine);
 	if (fault->todo_head != fault->todo_tail)
 		did += serve_all(fault);
 	did += fetch_turn(fault);
@@ -142,6 +150,7 @@ static void *run(void *arg)
 	struct fault_thread *fault = arg;
 	uint64_t last = clock_ns();
 
+	thread_be_prompt();
 	engine_thread_ready(fault->engine);
 	for (;;) {
 		if (turn(fault)) {
@@ -156,23 +165,29 @@ static void *run(void *arg)
 	return NULL;
 }
 
+#define LANDING_BYTES ((size_t)FETCHES * FETCH_PAGES * PAGE_BYTES)
+
 int fault_start(struct engine *engine)
 {
 	struct fault_thread *fault = own_alloc(sizeof(*fault));
-	size_t landing = (size_t)FETCHES * FETCH_PAGES * PAGE_BYTES;
 
 	if (!fault)
 		return -ENOMEM;
 	fault->engine = engine;
-	fault->landing = own_reserve(landing);
+	fault->landing = own_reserve(LANDING_BYTES);
 	fault->zeros = own_alloc(FETCH_PAGES * PAGE_BYTES);
 	fault->fill = own_alloc(PAGE_BYTES);
-	fault->extra = own_alloc(PAGE_BYTES);
+	fault->extra = own_reserve(EXTRA_PAGES * PAGE_BYTES);
 	if (!fault->landing || !fault->zeros || !fault->fill || !fault->extra)
-		return -ENOMEM;
-	if (store_register(engine->store, fault->landing, landing) ||
-	    store_register(engine->store, fault->extra, PAGE_BYTES))
 		return -ENOMEM;
 	engine->fault = fault;
 	return thread_start(run, fault);
+}
+
+int fault_register(struct engine *engine)
+{
+	struct fault_thread *fault = engine->fault;
+	int err = store_register(engine->store, fault->landing, LANDING_BYTES);
+
+	return err ? err : store_register(engine->store, fault->extra, EXTRA_PAGES * PAGE_BYTES);
 }

@@ -34,6 +34,18 @@ struct todo {
 	bool write;
 };
 
+#define EXTRA_PAGES 256u
+
+/* A child that is being given what is out of its memory: see recall_child(). */
+struct inheritance {
+	int child;   /* its userfaultfd */
+	bool failed; /* some of it could not be given */
+	uint32_t pages, ios, done;
+	uint64_t addresses[EXTRA_PAGES]; /* to be read, into fault->extra */
+	uint32_t slots[EXTRA_PAGES];
+	struct store_io io[EXTRA_PAGES];
+};
+
 struct fault_thread {
 	struct engine *engine;
 	struct streams reads, fresh;
@@ -46,12 +58,14 @@ struct fault_thread {
 	uint8_t *landing; /* FETCH_PAGES pages for each fetch */
 	uint8_t *zeros;	  /* FETCH_PAGES pages */
 	uint8_t *fill;	  /* one page */
-	uint8_t *extra;	  /* one page: a read outside of all fetches (recall_child) */
-	int extra_status;
-	bool extra_done;
+	uint8_t *extra;	  /* EXTRA_PAGES pages: reads outside of all fetches */
+	struct inheritance heirs;
 };
 
 int fault_start(struct engine *engine) MUST_CHECK;
+
+/* Lends its buffers to the store, once that is open. */
+int fault_register(struct engine *engine) MUST_CHECK;
 
 /* Reads what the kernel has to say: enters changes, keeps faults to be served. Returns how many. */
 unsigned fault_read(struct fault_thread *fault);

@@ -166,7 +166,7 @@ static void now_resident(struct fault_thread *fault, struct fetch *fetch, uint32
 {
 	struct engine *engine = fault->engine;
 
-	lock_acquire(&engine->map_lock);
+	engine_lock(engine);
 	for (; n--; i++) {
 		struct page *page = still_ours(fault, fetch, i);
 
@@ -174,7 +174,7 @@ static void now_resident(struct fault_thread *fault, struct fetch *fetch, uint32
 		page_set(engine->table, page, PAGE_RESIDENT);
 		engine_queue(engine, page);
 	}
-	lock_release(&engine->map_lock);
+	engine_unlock(engine);
 }
 
 /*
@@ -226,8 +226,8 @@ static unsigned take_completions(struct fault_thread *fault)
 		struct fetch *fetch;
 
 		if (done[i].cookie == FETCH_EXTRA) {
-			fault->extra_status = done[i].status;
-			fault->extra_done = true;
+			fault->heirs.failed = fault->heirs.failed || done[i].status;
+			fault->heirs.done++;
 			continue;
 		}
 		fetch = &fault->fetches[done[i].cookie >> IO_BITS];

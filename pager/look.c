@@ -57,10 +57,10 @@ static void add_removed(struct looker *looker)
 	struct engine *engine = looker->engine;
 	uint64_t now = clock_ns(), start, end;
 
-	lock_acquire(&engine->map_lock);
+	engine_lock(engine);
 	while (looker->end < QUEUE && removed_take(&engine->removed, now, &start, &end))
 		look_add(looker, start, end);
-	lock_release(&engine->map_lock);
+	engine_unlock(engine);
 }
 
 bool look_passed_over(struct looker *looker)
@@ -102,7 +102,7 @@ static void look_at(struct looker *looker, int fd, uint64_t start, uint64_t end)
 	unsigned pages = (unsigned)((end - start) >> PAGE_SHIFT), n;
 	uint8_t leaving[PAGE_CHUNK_PAGES / 8];
 
-	lock_acquire(&engine->map_lock);
+	engine_lock(engine);
 	if (removed_mark(&engine->removed, start, pages, now, leaving))
 		looker->passed_over = true;
 	n = pagemap_read(fd, start, pages, looker->entries);
@@ -110,7 +110,7 @@ static void look_at(struct looker *looker, int fd, uint64_t start, uint64_t end)
 		if (pagemap_is_there(looker->entries[i]) && !(leaving[i / 8] & 1u << i % 8))
 			entered += enter(engine, start + i * PAGE_BYTES);
 	no_longer_other(engine, entered);
-	lock_release(&engine->map_lock);
+	engine_unlock(engine);
 }
 
 /* Looks at the next chunk of the first range in which a page is there. */

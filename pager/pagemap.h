@@ -10,7 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* A descriptor for the two below, to be closed soon: the program may close what it does not know. */
+/* A descriptor for the two below, to be closed soon: the program may close what it does not know.
+ */
 int pagemap_open(void) MUST_CHECK;
 
 /* Reads the entries of `pages` pages from `start` on. Returns how many could be read. */
@@ -18,6 +19,9 @@ unsigned pagemap_read(int fd, uint64_t start, unsigned pages, uint64_t *entries)
 
 /* In memory, or swapped out by the kernel. */
 bool pagemap_is_there(uint64_t entry);
+
+/* The same for one page. What cannot be read counts as there. */
+bool pagemap_page_is_there(uint64_t address);
 
 /*
  * The first page of [start, end) that is there; `end` if none is. Before Linux 6.7, which has no

@@ -7,6 +7,7 @@
 #include "pager/fault.h"
 
 #include "common/base/clock.h"
+#include "pager/pagemap.h"
 
 #include <errno.h>
 #include <string.h>
@@ -90,6 +91,18 @@ static enum served place_fresh(struct fault_thread *fault, const struct todo *to
 }
 
 /*
+ * Only MADV_FREE lets the kernel drop a page, and that is reported. Of a program that never did it
+ * a resident page cannot be missing; if one is, its content is lost and zeros would be wrong.
+ */
+static bool is_lost(struct engine *engine, uint64_t address)
+{
+	if (engine->removed.head || pagemap_page_is_there(address))
+		return false;
+	engine_end(engine, "a page that was in memory is missing, at", address);
+	return true;
+}
+
+/*
  * A fault on a page that should be there. Mostly two threads wanted it and it has come meanwhile.
  * If it is truly missing, the kernel has dropped it (MADV_FREE) and zeros are right.
  */
@@ -97,8 +110,11 @@ static enum served place_again(struct fault_thread *fault, const struct todo *to
 {
 	struct engine *engine = fault->engine;
 	uint64_t done;
-	int err = uffd_zero(engine->uffd, todo->address, PAGE_BYTES, &done);
+	int err;
 
+	if (is_lost(engine, todo->address))
+		return LATER;
+	err = uffd_zero(engine->uffd, todo->address, PAGE_BYTES, &done);
 	if (err == -EAGAIN)
 		return LATER;
 	if (err)
@@ -236,8 +252,8 @@ enum served place_fault(struct fault_thread *fault, const struct todo *todo)
 
 	if (!event_is_settled(fault))
 		return LATER;
-	lock_acquire(&fault->engine->map_lock);
+	engine_lock(fault->engine);
 	served = serve(fault, todo);
-	lock_release(&fault->engine->map_lock);
+	engine_unlock(fault->engine);
 	return served;
 }

@@ -3,6 +3,7 @@
 #include "common/base/clock.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,15 +50,15 @@ int recall_fits(struct engine *engine)
 /* Lets the child have, or not have, what is adopted, where forks are not reported. */
 static void guard_all(struct engine *engine, int advice)
 {
-	if (atomic_load(&engine->phase) != ENGINE_ACTIVE || engine->caps.fork_events)
+	if (atomic_load(&engine->phase) == ENGINE_WATCHING || engine->caps.fork_events)
 		return;
 	for (unsigned i = 0;; i++) {
 		struct region region = {0, 0};
 
-		lock_acquire(&engine->map_lock);
+		engine_lock(engine);
 		if (i < engine->regions.count)
 			region = engine->regions.list[i];
-		lock_release(&engine->map_lock);
+		engine_unlock(engine);
 		if (!region.end)
 			return;
 		(void)madvise((void *)(uintptr_t)region.start, region.end - region.start, advice);
@@ -66,8 +67,12 @@ static void guard_all(struct engine *engine, int advice)
 
 void recall_guard(struct engine *engine, uint64_t start, uint64_t end)
 {
-	if (!engine->caps.fork_events)
-		(void)madvise((void *)(uintptr_t)start, end - start, MADV_DONTFORK);
+	if (engine->caps.fork_events)
+		return;
+	(void)madvise((void *)(uintptr_t)start, end - start, MADV_DONTFORK);
+	if (atomic_load(
+		    &engine->recalls)) /* a fork is about to happen; then recall_end() guards it */
+		(void)madvise((void *)(uintptr_t)start, end - start, MADV_DOFORK);
 }
 
 static bool is_home(struct engine *engine, uint32_t turn)
@@ -138,11 +143,11 @@ static uint64_t bring_home(struct fault_thread *fault)
 	struct engine *engine = fault->engine;
 	struct home home = {fault, false, 0};
 
-	lock_acquire(&engine->map_lock);
+	engine_lock(engine);
 	for (unsigned i = 0; i < engine->regions.count; i++)
 		page_each(engine->table, engine->regions.list[i].start, engine->regions.list[i].end,
 			  bring, &home);
-	lock_release(&engine->map_lock);
+	engine_unlock(engine);
 	return home.left;
 }
 
@@ -162,11 +167,7 @@ void recall_step(struct fault_thread *fault)
 	futex_wake_all(&engine->home_word);
 }
 
-struct inheritance {
-	struct fault_thread *fault;
-	int child;
-	bool failed;
-};
+/* ---- a child that did not come by fork(3) ---- */
 
 static void give(struct inheritance *to, uint64_t address, const void *from)
 {
@@ -184,62 +185,123 @@ static void give(struct inheritance *to, uint64_t address, const void *from)
 		to->failed = true;
 }
 
-/* Reads one page for the child; completions of other fetches are only noted meanwhile. */
-static const void *read_one(struct inheritance *to, const struct page *page)
+/* Lists the reads: consecutive slots make one. */
+static void list_reads(struct fault_thread *fault)
 {
-	struct fault_thread *fault = to->fault;
-	struct engine *engine = fault->engine;
-	struct store_io io = {
-		.slot = page->slot, .count = 1, .buffer = fault->extra, .cookie = FETCH_EXTRA};
+	struct inheritance *to = &fault->heirs;
 
-	fault->extra_done = false;
-	fault->extra_status = 0;
-	while (store_post(engine->store, STORE_READS, &io, 1) == 0)
-		fetch_wait_turn(fault);
-	while (!fault->extra_done)
-		fetch_wait_turn(fault);
-	if (fault->extra_status || !hash128_equal(hash128_of(fault->extra, PAGE_BYTES), page->hash))
-		return NULL;
-	return fault->extra;
+	to->ios = 0;
+	for (uint32_t i = 0; i < to->pages; i++) {
+		struct store_io *last = to->ios ? &to->io[to->ios - 1] : NULL;
+		uint32_t slot = to->slots[i];
+
+		if (last && slot == last->slot + last->count && last->count < STORE_MAX_RUN &&
+		    slot >> STORE_SLAB_SHIFT == last->slot >> STORE_SLAB_SHIFT) {
+			last->count++;
+			continue;
+		}
+		to->io[to->ios++] = (struct store_io){
+			.slot = slot,
+			.count = 1,
+			.buffer = fault->extra + i * PAGE_BYTES,
+			.cookie = FETCH_EXTRA,
+		};
+	}
+}
+
+/* Reads what is listed; completions of other fetches are only noted meanwhile. */
+static void read_listed(struct fault_thread *fault)
+{
+	struct inheritance *to = &fault->heirs;
+	uint32_t posted = 0;
+
+	list_reads(fault);
+	to->done = 0;
+	while (to->done < to->ios) {
+		if (posted < to->ios)
+			posted += store_post(fault->engine->store, STORE_READS, &to->io[posted],
+					     to->ios - posted);
+		if (!fetch_wait_turn(fault))
+			sched_yield();
+	}
+}
+
+static void give_listed(struct fault_thread *fault)
+{
+	struct inheritance *to = &fault->heirs;
+
+	if (!to->failed && to->pages)
+		read_listed(fault);
+	for (uint32_t i = 0; i < to->pages && !to->failed; i++) {
+		const uint8_t *from = fault->extra + i * PAGE_BYTES;
+		const struct page *page = page_find(fault->engine->table, to->addresses[i]);
+
+		if (page && hash128_equal(hash128_of(from, PAGE_BYTES), page->hash))
+			give(to, to->addresses[i], from);
+		else
+			to->failed = true;
+	}
+	to->pages = 0;
 }
 
 static void inherit(void *arg, struct page *page, uint64_t address)
 {
-	struct inheritance *to = arg;
-	const void *from = NULL;
+	struct fault_thread *fault = arg;
+	struct inheritance *to = &fault->heirs;
 
 	switch ((enum page_state)page->state) {
 	case PAGE_STAGED:
-		from = (const void *)(uintptr_t)stage_address(&to->fault->engine->stage,
-							      page->where);
+		give(to, address,
+		     (const void *)(uintptr_t)stage_address(&fault->engine->stage, page->where));
 		break;
 	case PAGE_FILLED:
-		from = place_fill(to->fault, page->hash.low);
+		give(to, address, place_fill(fault, page->hash.low));
 		break;
 	case PAGE_REMOTE:
 	case PAGE_FETCHING:
-		from = read_one(to, page);
+		to->addresses[to->pages] = address;
+		to->slots[to->pages] = page->slot;
+		if (++to->pages == EXTRA_PAGES)
+			give_listed(fault);
 		break;
 	default:
-		return;
+		break;
 	}
-	if (from)
-		give(to, address, from);
-	else
-		to->failed = true;
+}
+
+/* Rather SIGBUS than zeros, also when this process has ended. */
+static void poison(void *arg, struct page *page, uint64_t address)
+{
+	struct fault_thread *fault = arg;
+
+	int err = must_come(page) ? -EAGAIN : 0;
+
+	for (unsigned tries = 0; err == -EAGAIN && tries < 1000; tries++)
+		err = uffd_poison(fault->heirs.child, address, PAGE_BYTES);
+}
+
+static void for_all_pages(struct fault_thread *fault, page_fn *fn)
+{
+	struct engine *engine = fault->engine;
+
+	for (unsigned i = 0; i < engine->regions.count; i++)
+		page_each(engine->table, engine->regions.list[i].start, engine->regions.list[i].end,
+			  fn, fault);
 }
 
 void recall_child(struct fault_thread *fault, int child)
 {
-	struct engine *engine = fault->engine;
-	struct inheritance to = {fault, child, false};
+	struct inheritance *to = &fault->heirs;
 
-	atomic_fetch_add(&engine->forks, 1);
-	for (unsigned i = 0; i < engine->regions.count; i++)
-		page_each(engine->table, engine->regions.list[i].start, engine->regions.list[i].end,
-			  inherit, &to);
-	if (to.failed)
-		engine_end(engine, "a child process could not be given its memory", 0);
-	else
-		close(child); /* what is missing now was never touched: zeros, by the kernel */
+	atomic_fetch_add(&fault->engine->forks, 1);
+	to->child = child;
+	to->failed = false;
+	to->pages = 0;
+	for_all_pages(fault, inherit);
+	give_listed(fault);
+	if (to->failed) {
+		for_all_pages(fault, poison);
+		engine_end(fault->engine, "a child process could not be given its memory", 0);
+	}
+	close(child); /* what is missing now was never touched: zeros, by the kernel */
 }

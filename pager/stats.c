@@ -246,6 +246,14 @@ int stats_create(struct stats_page **out)
 	return 0;
 }
 
+bool stats_any_donor_up(const struct stats_page *page)
+{
+	for (unsigned i = 0; i < atomic_load(&page->donor_count); i++)
+		if (atomic_load(&page->donors[i].state) == STATS_DONOR_UP)
+			return true;
+	return false;
+}
+
 void stats_remove(const struct stats_page *page)
 {
 	char path[NAME_BYTES];

@@ -13,11 +13,12 @@
 #include "common/base/compiler.h"
 #include "common/base/hist.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define STATS_DIR "/dev/shm/libpager-" /* + uid, mode 0700 */
 #define STATS_MAGIC 0x7461747352474150ull
-#define STATS_VERSION 1
+#define STATS_VERSION 2
 #define STATS_MAX_DONORS 64
 
 enum stats_donor_state { STATS_DONOR_AWAY, STATS_DONOR_UP, STATS_DONOR_LOST };
@@ -68,6 +69,12 @@ struct stats_page {
 
 	_Atomic uint32_t over_budget; /* now: 1 while donors are full and the program keeps all */
 
+	/*
+	 * The longest time, in ns, by which a look at the size of the program came later than
+	 * planned: the engine was kept from the CPU, and the program could grow meanwhile.
+	 */
+	_Atomic uint64_t late_ns;
+
 	/* from reading a fault to having placed the page, in ns */
 	struct hist major_ns, minor_ns, fresh_ns;
 
@@ -86,6 +93,9 @@ int stats_create(struct stats_page **out) MUST_CHECK;
  * threads that still count. NULL is allowed.
  */
 void stats_remove(const struct stats_page *page);
+
+/* Whether some donor can be reached at this moment. */
+bool stats_any_donor_up(const struct stats_page *page) MUST_CHECK;
 
 /*
  * Reader: a copy of this moment. -ESRCH no such process, -ENOENT no engine active in it, -EACCES

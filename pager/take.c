@@ -18,6 +18,7 @@
 
 #include "common/base/hash.h"
 #include "pager/own.h"
+#include "pager/pagemap.h"
 #include "pager/thread.h"
 
 #include <errno.h>
@@ -121,7 +122,9 @@ static void refused(struct take_thread *take, uint32_t id, int err)
 	struct engine *engine = take->engine;
 	struct page *page = page_by_id(engine->table, id);
 
-	if (err == -ENOENT) { /* dropped by the kernel (MADV_FREE): zeros from now on */
+	/* Dropped by the kernel (MADV_FREE): zeros from now on. */
+	if (err == -ENOENT && engine->removed.head &&
+	    !pagemap_page_is_there(page_address(engine->table, id))) {
 		engine_drop(engine, page);
 		page_set_queued(engine->table, page, false);
 		return;
@@ -150,7 +153,9 @@ static int move_some(struct take_thread *take, uint32_t *i, unsigned *moved_page
 
 	if (engine->unsettled)
 		return -EAGAIN;
-	for (unsigned runs = 0; runs < RUNS_PER_LOCK && *i < take->victim_count; runs++) {
+	for (unsigned runs = 0; runs < RUNS_PER_LOCK && *i < take->victim_count &&
+				!(runs && atomic_load(&engine->lock_wanted));
+	     runs++) {
 		uint32_t n = run_of(take, *i);
 		uint64_t moved;
 		int err;
@@ -199,11 +204,11 @@ static unsigned take_out(struct take_thread *take)
 	int err = 0;
 
 	while (!err && (i == 0 || i < take->victim_count)) {
-		lock_acquire(&engine->map_lock);
+		engine_lock_last(engine);
 		if (i == 0)
 			choose(take);
 		err = move_some(take, &i, &moved);
-		lock_release(&engine->map_lock);
+		engine_unlock(engine);
 		if (!take->victim_count)
 			break;
 	}
@@ -298,7 +303,7 @@ static void look(struct take_thread *take, uint64_t first, uint64_t end)
 			sights[i].hash = hash128_of(page, PAGE_BYTES);
 	}
 	batch->pages = 0;
-	lock_acquire(&engine->map_lock);
+	engine_lock_last(engine);
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t place = stage_place(&engine->stage, first + i);
 
@@ -306,7 +311,7 @@ static void look(struct take_thread *take, uint64_t first, uint64_t end)
 			batch->outs[batch->pages++] =
 				(struct out){PAGE_NO_ID, STORE_NO_SLOT, place, sights[i].hash};
 	}
-	lock_release(&engine->map_lock);
+	engine_unlock(engine);
 	if (!batch->pages)
 		return;
 	for (uint32_t i = 0; i < batch->pages; i++)
@@ -386,7 +391,7 @@ static unsigned find_slots(struct take_thread *take, struct batch *batch)
 	uint32_t slots[BATCH_PAGES];
 	unsigned n = store_slots_take(engine->store, batch->pages - batch->slotted, slots);
 
-	lock_acquire(&engine->map_lock);
+	engine_lock_last(engine);
 	for (unsigned i = 0; i < n; i++) {
 		struct out *out = &batch->outs[batch->slotted++];
 
@@ -397,7 +402,7 @@ static unsigned find_slots(struct take_thread *take, struct batch *batch)
 		out->slot = slots[i];
 		assign(engine, out);
 	}
-	lock_release(&engine->map_lock);
+	engine_unlock(engine);
 	if (n && batch->slotted == batch->pages)
 		list_writes(take, batch);
 	return n;
@@ -426,10 +431,10 @@ static void finish(struct take_thread *take, struct batch *batch)
 		batch->status = 0;
 		return;
 	}
-	lock_acquire(&engine->map_lock);
+	engine_lock_last(engine);
 	for (uint32_t i = 0; i < batch->pages; i++)
 		stored(engine, &batch->outs[i]);
-	lock_release(&engine->map_lock);
+	engine_unlock(engine);
 	count(&engine->stats->written, batch->pages);
 	batch->busy = false;
 	take->busy_batches--;
@@ -503,13 +508,13 @@ static void reclaim(struct take_thread *take)
 	uint64_t end = take->reclaim_at + RECLAIM_CHUNKS * PAGE_CHUNK_BYTES;
 	struct region gap;
 
-	lock_acquire(&engine->map_lock);
+	engine_lock_last(engine);
 	if (regions_gap(&engine->regions, take->reclaim_at, PAGE_TABLE_END, &gap) &&
 	    gap.start == take->reclaim_at)
 		end = gap.end; /* nothing of ours here: on to the next region */
 	else
 		page_each(engine->table, take->reclaim_at, end, give_slot, engine);
-	lock_release(&engine->map_lock);
+	engine_unlock(engine);
 	take->reclaim_at = end < PAGE_TABLE_END ? end : 0;
 }
 
@@ -540,7 +545,7 @@ static unsigned drop(struct take_thread *take, uint64_t n)
 
 	if (n > STAGE_DROP_PAGES)
 		n = STAGE_DROP_PAGES;
-	lock_acquire(&engine->map_lock);
+	engine_lock_last(engine);
 	while (places < STAGE_DROP_PAGES && places < stage_level(stage)) {
 		uint32_t place = stage_place(stage, stage->tail + places);
 		uint8_t phase = stage->phases[place];
@@ -554,13 +559,13 @@ static unsigned drop(struct take_thread *take, uint64_t n)
 		}
 		places++;
 	}
-	lock_release(&engine->map_lock);
+	engine_unlock(engine);
 	if (!places)
 		return 0;
 	stage_drop(stage, stage->tail, places);
-	lock_acquire(&engine->map_lock);
+	engine_lock_last(engine);
 	stage->tail += places;
-	lock_release(&engine->map_lock);
+	engine_unlock(engine);
 	return places;
 }
 
@@ -640,6 +645,22 @@ static void pause_for_recall(struct engine *engine)
 		engine_wake_fault(engine);
 }
 
+/* The program goes on allocating while the donors are being connected; that may take seconds. */
+static void adopt_meanwhile(struct engine *engine)
+{
+	uint32_t seen = atomic_load(&engine->take_word);
+
+	while (!atomic_load(&engine->opening_over)) {
+		futex_sleep(&engine->take_word, seen, engine_watch(engine));
+		seen = atomic_load(&engine->take_word);
+	}
+	engine_thread_ready(engine);
+	while (atomic_load(&engine->phase) == ENGINE_OPENING) {
+		futex_sleep(&engine->take_word, seen, NAP_NS);
+		seen = atomic_load(&engine->take_word);
+	}
+}
+
 static void *run(void *arg)
 {
 	struct take_thread *take = arg;
@@ -647,6 +668,9 @@ static void *run(void *arg)
 	unsigned did;
 
 	engine_thread_ready(engine);
+	adopt_meanwhile(engine);
+	if (atomic_load(&engine->phase) == ENGINE_UNPAGED)
+		return NULL;
 	for (;;) {
 		if (atomic_load(&engine->recalls)) {
 			pause_for_recall(engine);
@@ -676,11 +700,19 @@ int take_start(struct engine *engine)
 	take->engine = engine;
 	for (unsigned i = 0; i < BATCHES; i++) {
 		take->batches[i].buffer = own_alloc(BATCH_PAGES * PAGE_BYTES);
-		if (!take->batches[i].buffer ||
-		    store_register(engine->store, take->batches[i].buffer,
-				   BATCH_PAGES * PAGE_BYTES))
+		if (!take->batches[i].buffer)
 			return -ENOMEM;
 	}
 	engine->take = take;
 	return thread_start(run, take);
+}
+
+int take_register(struct engine *engine)
+{
+	int err = 0;
+
+	for (unsigned i = 0; i < BATCHES && !err; i++)
+		err = store_register(engine->store, engine->take->batches[i].buffer,
+				     BATCH_PAGES * PAGE_BYTES);
+	return err;
 }

@@ -26,6 +26,13 @@ int thread_start(void *(*run)(void *), void *arg) MUST_CHECK;
 /* The same, but a thread of the program starts one that has the program's descriptors. */
 int thread_start_outside(void *(*run)(void *), void *arg) MUST_CHECK;
 
+/*
+ * The calling thread works in short bursts that others wait for: asks the scheduler for short turns
+ * that come soon (from Linux 6.12 on), and for preference where it is privileged to. Does nothing
+ * where the program runs under another policy than the normal one.
+ */
+void thread_be_prompt(void);
+
 /* In a forked child: the threads are not here, but their stacks are. Gives them back. */
 void thread_forget(void);
 

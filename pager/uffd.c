@@ -30,6 +30,14 @@ struct uffdio_move {
 #ifndef UFFD_FEATURE_POISON
 #define UFFD_FEATURE_POISON (1 << 14)
 #endif
+#ifndef UFFDIO_POISON /* Linux 6.6 */
+struct uffdio_poison {
+	struct uffdio_range range;
+	__u64 mode;
+	__s64 updated;
+};
+#define UFFDIO_POISON _IOWR(UFFDIO, 0x08, struct uffdio_poison)
+#endif
 #ifndef USERFAULTFD_IOC_NEW
 #define USERFAULTFD_IOC_NEW _IO(0xAA, 0x00)
 #endif
@@ -147,6 +155,8 @@ int uffd_open(const struct uffd_caps *caps, bool with_events, int *out)
 		features |= MAP_EVENTS;
 	if (with_events && caps->thread_id)
 		features |= UFFD_FEATURE_THREAD_ID;
+	if (with_events && caps->poison)
+		features |= UFFD_FEATURE_POISON;
 	if (with_events && caps->fork_events)
 		features |= UFFD_FEATURE_EVENT_FORK;
 	err = handshake(fd, features, &ignored);
@@ -212,6 +222,13 @@ int uffd_zero(int fd, uint64_t to, uint64_t bytes, uint64_t *done)
 	int status = ioctl(fd, UFFDIO_ZEROPAGE, &zero);
 
 	return result(status, zero.zeropage, done);
+}
+
+int uffd_poison(int fd, uint64_t start, uint64_t bytes)
+{
+	struct uffdio_poison poison = {.range = {.start = start, .len = bytes}};
+
+	return ioctl(fd, UFFDIO_POISON, &poison) == 0 ? 0 : -errno;
 }
 
 static int move_once(int fd, uint64_t to, uint64_t from, uint64_t bytes, bool skip_holes,

@@ -58,6 +58,9 @@ int uffd_unregister(int fd, uint64_t start, uint64_t bytes) MUST_CHECK;
 int uffd_copy(int fd, uint64_t to, const void *from, uint64_t bytes, uint64_t *done) MUST_CHECK;
 int uffd_zero(int fd, uint64_t to, uint64_t bytes, uint64_t *done) MUST_CHECK;
 
+/* Pages that are missing: whoever touches them gets SIGBUS from now on. Linux 6.6. */
+int uffd_poison(int fd, uint64_t start, uint64_t bytes) MUST_CHECK;
+
 /* Moves pages; `to` lies in memory registered with fd. skip_holes: pages that are not there count
  * as moved. */
 int uffd_move(int fd, uint64_t to, uint64_t from, uint64_t bytes, bool skip_holes,

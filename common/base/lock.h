@@ -8,6 +8,7 @@
 #define COMMON_BASE_LOCK_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct lock {
@@ -17,12 +18,18 @@ struct lock {
 void lock_wait(struct lock *lock);
 void lock_wake(struct lock *lock);
 
-static inline void lock_acquire(struct lock *lock)
+/* Takes the lock if it is free; whether it was. */
+static inline bool lock_try(struct lock *lock)
 {
 	uint32_t free = 0;
 
-	if (!atomic_compare_exchange_strong_explicit(&lock->state, &free, 1, memory_order_acquire,
-						     memory_order_relaxed))
+	return atomic_compare_exchange_strong_explicit(&lock->state, &free, 1, memory_order_acquire,
+						       memory_order_relaxed);
+}
+
+static inline void lock_acquire(struct lock *lock)
+{
+	if (!lock_try(lock))
 		lock_wait(lock);
 }
 

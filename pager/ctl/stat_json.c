@@ -28,12 +28,13 @@ static json_t *latencies_json(const struct stats_page *page)
 
 static json_t *memory_json(const struct stats_page *page)
 {
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "adopted_bytes",
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "adopted_bytes",
 			 number(&page->adopted_bytes), "resident_bytes",
 			 number(&page->resident_bytes), "staged_bytes", number(&page->staged_bytes),
 			 "remote_bytes", number(&page->remote_bytes), "filled_bytes",
 			 number(&page->filled_bytes), "other_bytes", number(&page->other_bytes),
-			 "metadata_bytes", number(&page->metadata_bytes));
+			 "metadata_bytes", number(&page->metadata_bytes), "late_ns",
+			 number(&page->late_ns));
 }
 
 static json_t *faults_json(const struct stats_page *page)

@@ -17,7 +17,7 @@ peak=${SEEN[peak_anon_kib]}
 start_donor 512M
 
 # Well below the budget: no engine, no session; the same for a tree of small processes.
-under $((peak * 2))K tcp $PYTHON -c "$PROGRAM" >"$TMP/idle.out" || fail "status $?"
+under $((peak * 3))K tcp $PYTHON -c "$PROGRAM" >"$TMP/idle.out" || fail "status $?"
 same_output "$TMP/plain.out" "$TMP/idle.out"
 [ "${SEEN[active]}" -eq 0 ] || fail "an engine became active"
 under 64M tcp sh -c 'for i in 1 2 3; do /bin/true; done; echo a | cat | wc -c' >/dev/null ||

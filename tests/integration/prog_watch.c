@@ -195,7 +195,7 @@ static int watch(pid_t command)
 }
 
 struct totals {
-	uint64_t peak_anon_kib, peak_remote, peak_metadata;
+	uint64_t peak_anon_kib, peak_remote, peak_metadata, late_ns;
 	uint64_t active, over_budget;
 	uint64_t major, minor, fresh, refilled, ahead;
 	uint64_t taken, taken_clean, taken_filled, written, refused, corrupt, forks;
@@ -213,6 +213,8 @@ static void totals_add(struct totals *totals, const struct watched *process)
 	totals->over_budget += process->was_over_budget;
 	totals->peak_remote += process->peak_remote;
 	totals->peak_metadata += process->peak_metadata;
+	if (stats->late_ns > totals->late_ns)
+		totals->late_ns = stats->late_ns;
 	totals->major += stats->major;
 	totals->minor += stats->minor;
 	totals->fresh += stats->fresh;
@@ -238,6 +240,7 @@ static void totals_print(const struct totals *totals, FILE *file)
 		{"over_budget", totals->over_budget}, /* of those, donors were full for some time */
 		{"remote_kib", totals->peak_remote / 1024},
 		{"metadata_kib", totals->peak_metadata / 1024},
+		{"late_ms", totals->late_ns / 1000000}, /* of the one process that was latest */
 		{"major", totals->major},
 		{"minor", totals->minor},
 		{"fresh", totals->fresh},

@@ -1,0 +1,158 @@
+/*
+ * The happy path: books, userfaultfd, threads; from then on the take-out thread adopts what the
+ * program allocates, and faults wait for room, while this one connects the donors, which may take
+ * seconds. What can fail, and then leaves the program unpaged with one line said: no userfaultfd
+ * here, no memory for the books. Without a donor within reach what was adopted is let go again.
+ */
+#include "pager/ready.h"
+
+#include "pager/adopt.h"
+#include "pager/fault.h"
+#include "pager/own.h"
+#include "pager/take.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+#define CONNECT_MS 2000u
+#define SERVING_THREADS 2u /* fault and take-out */
+
+static void wake_control(void *arg)
+{
+	engine_wake_control(arg);
+}
+
+/* ---- making ready ---- */
+
+static int open_store(struct engine *engine)
+{
+	struct store_events events = {
+		.lost = engine_donor_lost, .wake = wake_control, .arg = engine};
+	int err = store_open(&engine->config, &events, CONNECT_MS, &engine->store);
+
+	/* Each donor's line has been said. None now: it goes on trying, the program goes on
+	 * unpaged. */
+	return err == -EHOSTUNREACH && engine->store ? 0 : err;
+}
+
+static int open_books(struct engine *engine)
+{
+	struct region *list = own_reserve(ENGINE_MAX_REGIONS * sizeof(*list));
+	int err;
+
+	if (!list)
+		return -ENOMEM;
+	regions_init(&engine->regions, list, ENGINE_MAX_REGIONS);
+	err = page_table_open(&engine->table);
+	if (!err)
+		err = fifo_open(&engine->order);
+	return err;
+}
+
+static int open_uffd(struct engine *engine)
+{
+	int err = uffd_open(&engine->caps, true, &engine->uffd);
+
+	if (!err)
+		err = uffd_open(&engine->caps, false, &engine->trash_uffd);
+	if (err)
+		return err;
+	engine->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (engine->wake_fd < 0)
+		return -errno;
+	/* Twice what lingers: batches on their way out need places too. */
+	return stage_open(&engine->stage, 2 * engine->budget.staged, engine->uffd,
+			  engine->trash_uffd);
+}
+
+void engine_thread_ready(struct engine *engine)
+{
+	atomic_fetch_add(&engine->threads_ready, 1);
+	futex_wake_all(&engine->threads_ready);
+}
+
+static void wait_for_threads(struct engine *engine, uint32_t wanted)
+{
+	uint32_t ready;
+
+	while ((ready = atomic_load(&engine->threads_ready)) < wanted)
+		futex_sleep(&engine->threads_ready, ready, 0);
+}
+
+/* All that needs no donor. */
+static int open_local(struct engine *engine)
+{
+	int err = stats_create(&engine->stats);
+
+	if (!err)
+		err = open_books(engine);
+	if (!err)
+		err = open_uffd(engine);
+	if (!err)
+		err = adopt_open(engine);
+	if (!err)
+		err = fault_start(engine);
+	if (!err)
+		err = take_start(engine);
+	if (!err)
+		wait_for_threads(engine, SERVING_THREADS);
+	return err;
+}
+
+static int open_donors(struct engine *engine)
+{
+	int err = open_store(engine);
+
+	if (!err)
+		err = fault_register(engine);
+	if (!err)
+		err = take_register(engine);
+	return err;
+}
+
+/* The take-out thread adopts until the phase is over; it takes nothing out before the next one. */
+static void end_opening(struct engine *engine, enum engine_phase phase)
+{
+	if (phase == ENGINE_ACTIVE)
+		store_stats(engine->store, engine->stats);
+	atomic_store(&engine->opening_over, 1);
+	atomic_fetch_add(&engine->take_word, 1);
+	futex_wake_all(&engine->take_word);
+	wait_for_threads(engine, SERVING_THREADS + 1);
+	if (phase != ENGINE_ACTIVE || !stats_any_donor_up(engine->stats))
+		adopt_undo(engine);
+	atomic_store(&engine->phase, phase);
+}
+
+static void stay_unpaged(struct engine *engine, int err)
+{
+	log_warn("running without paging: cannot make ready: %s", strerror(-err));
+	atomic_store(&engine->phase, ENGINE_UNPAGED);
+}
+
+void engine_make_ready(struct engine *engine)
+{
+	const char *why;
+	int err;
+
+	uffd_probe(&engine->caps);
+	why = uffd_why_not(&engine->caps);
+	if (why) {
+		log_warn("running without paging: %s", why);
+		atomic_store(&engine->phase, ENGINE_UNPAGED);
+		return;
+	}
+	err = open_local(engine);
+	if (err) {
+		stay_unpaged(engine, err);
+		return;
+	}
+	atomic_store(&engine->stats->budget_bytes, engine->config.local_bytes);
+	atomic_store(&engine->phase, ENGINE_OPENING);
+	engine_wake_take(engine);
+	err = open_donors(engine);
+	end_opening(engine, err ? ENGINE_UNPAGED : ENGINE_ACTIVE);
+	if (err)
+		stay_unpaged(engine, err);
+}
