@@ -57,4 +57,4 @@ end
 print("left", sum)
 PROGRAM
 
-real_program lua5.4 "$TMP/work.lua" $((40000 * (1 + 3 * LONG)))
+real_program lua5.4 "$TMP/work.lua" $((25000 * (1 + 3 * LONG)))

@@ -43,4 +43,4 @@ my $text = join ',', @sorted, @rows;
 print "left ", scalar(keys %table), ' ', length($text), ' ', $md5->add($text)->hexdigest, "\n";
 PROGRAM
 
-real_program env PERL_HASH_SEED=1 perl "$TMP/work.pl" $((60000 * (1 + 3 * LONG)))
+real_program env PERL_HASH_SEED=1 perl "$TMP/work.pl" $((30000 * (1 + 3 * LONG)))

@@ -6,7 +6,7 @@
 need xz awk
 
 # A text with long repetitions far apart: the whole dictionary is in use.
-awk -v lines=$((20000 * (1 + LONG))) 'BEGIN {
+awk -v lines=$((12000 * (1 + LONG))) 'BEGIN {
 	seed = 1
 	for (i = 0; i < lines; i++) {
 		seed = (seed * 16807) % 2147483647
