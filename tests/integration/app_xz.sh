@@ -1,6 +1,6 @@
 #!/bin/bash
 # xz -9, whose search tree is ten times as large as its input, and back.
-# limit: 300
+# limit: 420
 . "$ROOT/tests/integration/lib.sh"
 
 need xz awk
@@ -21,9 +21,13 @@ awk -v lines=$((12000 * (1 + LONG))) 'BEGIN {
 real_program xz -9 -T1 -c "$TMP/input"
 xz -dc "$TMP/paged.out" | cmp - "$TMP/input" >&2 || fail "what was compressed is something else"
 
-# Back: the dictionary is as large as with -9, and full only after 64 MiB. Quickly compressed.
-for ((turn = 0; turn < 10; turn++)); do
-	sed "s/input/input $turn/" "$TMP/input"
+# Back: what repeats lies farther behind than memory of half the dictionary reaches.
+awk -v lines=$((200000 * (1 + LONG))) 'BEGIN {
+	for (i = 0; i < lines; i++)
+		printf "%d a line of the longer input, with number %d\n", i, (i * 48271) % 2147483647
+}' >"$TMP/base"
+for ((turn = 0; turn < 4; turn++)); do
+	sed "s/7\$/7 $turn/" "$TMP/base"
 done >"$TMP/longer"
 xz -T1 --lzma2=preset=0,dict=64MiB -c "$TMP/longer" >"$TMP/longer.xz" || fail "xz: status $?"
 real_program xz -dc "$TMP/longer.xz"
