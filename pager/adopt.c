@@ -55,8 +55,7 @@ struct stretch {
 struct adopter {
 	struct engine *engine;
 	struct looker *looker;
-	char *maps;  /* for maps_each() and maps_find() */
-	int maps_fd; /* open while stretches are settled */
+	char *maps; /* for maps_each() and maps_find() */
 	struct region excluded[MAX_EXCLUDED];
 	unsigned excluded_count;
 	struct stretch *listed; /* MAX_LISTED: what may be adopted, or is */
@@ -220,7 +219,7 @@ static int list(struct adopter *adopter)
 	int err;
 
 	adopter->listed_count = adopter->wanted_count = 0;
-	err = maps_each(adopter->maps, list_entry, adopter);
+	err = maps_each(adopter->engine->maps_fd, adopter->maps, list_entry, adopter);
 	if (err)
 		return err;
 	engine_lock(adopter->engine);
@@ -299,7 +298,7 @@ static void find(struct adopter *adopter, const struct stretch *stretch)
 
 	adopter->found_count = 0;
 	for (uint64_t at = stretch->start; at < stretch->limit; at = entry.end) {
-		if (maps_find(adopter->maps_fd, adopter->maps, at, &entry) ||
+		if (maps_find(adopter->engine->maps_fd, adopter->maps, at, &entry) ||
 		    entry.start >= stretch->limit)
 			return;
 		if (is_ours(&entry))
@@ -396,16 +395,11 @@ static void settle_all(struct adopter *adopter)
 {
 	const struct timespec moment = {.tv_nsec = CALM_NS};
 
-	adopter->maps_fd = maps_open();
-	if (adopter->maps_fd >= 0)
-		settle_some(adopter);
-	for (unsigned i = 0; adopter->maps_fd >= 0 && adopter->wanted_count && i < CALM_TRIES;
-	     i++) {
+	settle_some(adopter);
+	for (unsigned i = 0; adopter->wanted_count && i < CALM_TRIES; i++) {
 		nanosleep(&moment, NULL);
 		settle_some(adopter);
 	}
-	if (adopter->maps_fd >= 0)
-		close(adopter->maps_fd);
 	adopter->changed = adopter->changed || adopter->wanted_count;
 }
 
@@ -436,7 +430,7 @@ static void look_again(struct adopter *adopter)
 	    atomic_load(&adopter->engine->other_pages) <= adopter->known_other + UNKNOWN_PAGES ||
 	    clock_ns() - adopter->again_ns < AGAIN_NS)
 		return;
-	if (maps_each(adopter->maps, look_entry, adopter))
+	if (maps_each(adopter->engine->maps_fd, adopter->maps, look_entry, adopter))
 		return;
 	adopter->recount = true;
 	adopter->again_ns = clock_ns();

@@ -34,7 +34,7 @@ static void count_usage(struct engine *engine, uint64_t *size_pages)
 {
 	uint64_t anon, tracked;
 
-	if (maps_usage(size_pages, &anon))
+	if (maps_usage(engine->usage_fd, size_pages, &anon))
 		return;
 	tracked = engine->table
 			  ? page_count(engine->table, PAGE_RESIDENT) + stage_level(&engine->stage)
@@ -300,6 +300,12 @@ static void *control(void *arg)
 
 	prctl(PR_SET_NAME, "libpager");
 	thread_be_prompt();
+	engine->usage_fd = maps_open_usage();
+	if (engine->usage_fd < 0) {
+		log_warn("running without paging: cannot open /proc/self/statm: %s",
+			 strerror(-engine->usage_fd));
+		atomic_store(&engine->phase, ENGINE_UNPAGED);
+	}
 	atomic_store(&engine->control_tid, (uint32_t)gettid());
 	while (atomic_load(&engine->phase) != ENGINE_UNPAGED) {
 		seen = atomic_load(&engine->control_word);

@@ -49,7 +49,8 @@ struct engine {
 	struct uffd_caps caps; /* constant once active, as the next four */
 	struct budget budget;
 	int uffd, trash_uffd;
-	int wake_fd; /* eventfd: ends a sleep of the fault thread */
+	int usage_fd, maps_fd, pagemap_fd; /* of /proc/self; see maps.h and pagemap.h */
+	int wake_fd;			   /* eventfd: ends a sleep of the fault thread */
 	struct store *store;
 	struct stats_page *stats;
 

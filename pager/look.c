@@ -10,7 +10,6 @@
 #include "pager/pagemap.h"
 
 #include <errno.h>
-#include <unistd.h>
 
 #define QUEUE 1024u
 
@@ -95,7 +94,7 @@ static void no_longer_other(struct engine *engine, uint64_t pages)
 }
 
 /* Enters the pages of one chunk that are there and that nobody knows. */
-static void look_at(struct looker *looker, int fd, uint64_t start, uint64_t end)
+static void look_at(struct looker *looker, uint64_t start, uint64_t end)
 {
 	struct engine *engine = looker->engine;
 	uint64_t now = clock_ns(), entered = 0;
@@ -105,7 +104,7 @@ static void look_at(struct looker *looker, int fd, uint64_t start, uint64_t end)
 	engine_lock(engine);
 	if (removed_mark(&engine->removed, start, pages, now, leaving))
 		looker->passed_over = true;
-	n = pagemap_read(fd, start, pages, looker->entries);
+	n = pagemap_read(engine->pagemap_fd, start, pages, looker->entries);
 	for (unsigned i = 0; i < n; i++)
 		if (pagemap_is_there(looker->entries[i]) && !(leaving[i / 8] & 1u << i % 8))
 			entered += enter(engine, start + i * PAGE_BYTES);
@@ -114,16 +113,16 @@ static void look_at(struct looker *looker, int fd, uint64_t start, uint64_t end)
 }
 
 /* Looks at the next chunk of the first range in which a page is there. */
-static void step(struct looker *looker, int fd)
+static void step(struct looker *looker)
 {
 	struct region *region = &looker->queue[looker->first];
-	uint64_t start = pagemap_next(fd, region->start, region->end);
+	uint64_t start = pagemap_next(looker->engine->pagemap_fd, region->start, region->end);
 	uint64_t end = (start + PAGE_CHUNK_BYTES) & ~(PAGE_CHUNK_BYTES - 1);
 
 	if (end > region->end)
 		end = region->end;
 	if (start < end)
-		look_at(looker, fd, start, end);
+		look_at(looker, start, end);
 	region->start = end;
 	if (region->start >= region->end)
 		looker->first++;
@@ -131,18 +130,12 @@ static void step(struct looker *looker, int fd)
 
 bool look_step(struct looker *looker, uint64_t until_ns)
 {
-	int fd;
-
 	add_removed(looker);
-	if (looker->first == looker->end)
-		return false;
-	fd = pagemap_open();
-	if (fd < 0)
-		return true;
-	do {
-		step(looker, fd);
+	while (looker->first < looker->end) {
+		step(looker);
 		engine_wake_take(looker->engine);
-	} while (looker->first < looker->end && clock_ns() < until_ns);
-	close(fd);
+		if (clock_ns() >= until_ns)
+			break;
+	}
 	return looker->first < looker->end;
 }

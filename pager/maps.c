@@ -139,16 +139,9 @@ static int read_all(int fd, char *buffer, maps_fn *fn, void *arg)
 	return err;
 }
 
-int maps_each(char *buffer, maps_fn *fn, void *arg)
+int maps_each(int fd, char *buffer, maps_fn *fn, void *arg)
 {
-	int fd = maps_open();
-	int err;
-
-	if (fd < 0)
-		return fd;
-	err = read_all(fd, buffer, fn, arg);
-	close(fd);
-	return err;
+	return lseek(fd, 0, SEEK_SET) < 0 ? -errno : read_all(fd, buffer, fn, arg);
 }
 
 /* Newer than the headers of Debian 12; from include/uapi/linux/fs.h of Linux 6.11. */
@@ -230,9 +223,7 @@ static int search_all(int fd, char *buffer, uint64_t address, struct maps_entry 
 	};
 	int err;
 
-	if (lseek(fd, 0, SEEK_SET) < 0)
-		return -errno;
-	err = read_all(fd, buffer, search_entry, &search);
+	err = maps_each(fd, buffer, search_entry, &search);
 	if (!err && !search.found.end)
 		err = -ENOENT;
 	if (!err)
@@ -247,18 +238,21 @@ int maps_find(int fd, char *buffer, uint64_t address, struct maps_entry *out)
 	return err == -ENOTTY ? search_all(fd, buffer, address, out) : err;
 }
 
-int maps_usage(uint64_t *size_pages, uint64_t *anon_pages)
+int maps_open_usage(void)
+{
+	int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+int maps_usage(int usage_fd, uint64_t *size_pages, uint64_t *anon_pages)
 {
 	char line[128];
 	struct text text;
 	uint64_t resident, shared;
 	ssize_t got;
-	int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
 
-	if (fd < 0)
-		return -errno;
-	got = read(fd, line, sizeof(line));
-	close(fd);
+	got = pread(usage_fd, line, sizeof(line), 0);
 	if (got <= 0)
 		return -EIO;
 	text = (struct text){line, line + got};

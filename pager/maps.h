@@ -39,12 +39,16 @@ bool maps_is_stack(const struct maps_entry *entry);
 #define MAPS_BUFFER_BYTES (64u * 1024)
 #define MAPS_NAME_BYTES 4352u /* PATH_MAX and " (deleted)" or the like; longer ones are cut */
 
+/*
+ * Descriptors for what follows: of the map, and of its sizes. To be kept open: a process that gives
+ * up its privileges may not be allowed to open them again.
+ */
+int maps_open(void) MUST_CHECK;
+int maps_open_usage(void) MUST_CHECK;
+
 /* Calls fn for each mapping. `buffer` has MAPS_BUFFER_BYTES. 0 or a negative errno. */
 typedef void maps_fn(void *arg, const struct maps_entry *entry);
-int maps_each(char *buffer, maps_fn *fn, void *arg) MUST_CHECK;
-
-/* A descriptor for maps_find(), to be closed soon: the program may close what it does not know. */
-int maps_open(void) MUST_CHECK;
+int maps_each(int fd, char *buffer, maps_fn *fn, void *arg) MUST_CHECK;
 
 /*
  * The mapping that covers the address, or else the next one; -ENOENT if there is none. Its name is
@@ -54,6 +58,6 @@ int maps_open(void) MUST_CHECK;
 int maps_find(int fd, char *buffer, uint64_t address, struct maps_entry *out) MUST_CHECK;
 
 /* Pages of the process: all address space, and resident private anonymous ones (statm). */
-int maps_usage(uint64_t *size_pages, uint64_t *anon_pages) MUST_CHECK;
+int maps_usage(int usage_fd, uint64_t *size_pages, uint64_t *anon_pages) MUST_CHECK;
 
 #endif

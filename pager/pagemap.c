@@ -57,17 +57,11 @@ bool pagemap_is_there(uint64_t entry)
 	return entry & (PRESENT | SWAPPED);
 }
 
-bool pagemap_page_is_there(uint64_t address)
+bool pagemap_page_is_there(int fd, uint64_t address)
 {
-	int fd = pagemap_open();
 	uint64_t entry;
-	bool there;
 
-	if (fd < 0)
-		return true;
-	there = pagemap_read(fd, address, 1, &entry) != 1 || pagemap_is_there(entry);
-	close(fd);
-	return there;
+	return pagemap_read(fd, address, 1, &entry) != 1 || pagemap_is_there(entry);
 }
 
 uint64_t pagemap_next(int fd, uint64_t start, uint64_t end)

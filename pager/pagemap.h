@@ -10,7 +10,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* A descriptor for the two below, to be closed soon: the program may close what it does not know.
+/*
+ * A descriptor for what follows. To be kept open: a process that gives up its privileges may not be
+ * allowed to open it again.
  */
 int pagemap_open(void) MUST_CHECK;
 
@@ -21,7 +23,7 @@ unsigned pagemap_read(int fd, uint64_t start, unsigned pages, uint64_t *entries)
 bool pagemap_is_there(uint64_t entry);
 
 /* The same for one page. What cannot be read counts as there. */
-bool pagemap_page_is_there(uint64_t address);
+bool pagemap_page_is_there(int fd, uint64_t address);
 
 /*
  * The first page of [start, end) that is there; `end` if none is. Before Linux 6.7, which has no

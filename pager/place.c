@@ -96,7 +96,7 @@ static enum served place_fresh(struct fault_thread *fault, const struct todo *to
  */
 static bool is_lost(struct engine *engine, uint64_t address)
 {
-	if (engine->removed.head || pagemap_page_is_there(address))
+	if (engine->removed.head || pagemap_page_is_there(engine->pagemap_fd, address))
 		return false;
 	engine_end(engine, "a page that was in memory is missing, at", address);
 	return true;

@@ -8,7 +8,9 @@
 
 #include "pager/adopt.h"
 #include "pager/fault.h"
+#include "pager/maps.h"
 #include "pager/own.h"
+#include "pager/pagemap.h"
 #include "pager/take.h"
 
 #include <errno.h>
@@ -58,6 +60,10 @@ static int open_uffd(struct engine *engine)
 		err = uffd_open(&engine->caps, false, &engine->trash_uffd);
 	if (err)
 		return err;
+	engine->maps_fd = maps_open();
+	engine->pagemap_fd = pagemap_open();
+	if (engine->maps_fd < 0 || engine->pagemap_fd < 0)
+		return engine->maps_fd < 0 ? engine->maps_fd : engine->pagemap_fd;
 	engine->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (engine->wake_fd < 0)
 		return -errno;

@@ -124,7 +124,7 @@ static void refused(struct take_thread *take, uint32_t id, int err)
 
 	/* Dropped by the kernel (MADV_FREE): zeros from now on. */
 	if (err == -ENOENT && engine->removed.head &&
-	    !pagemap_page_is_there(page_address(engine->table, id))) {
+	    !pagemap_page_is_there(engine->pagemap_fd, page_address(engine->table, id))) {
 		engine_drop(engine, page);
 		page_set_queued(engine->table, page, false);
 		return;

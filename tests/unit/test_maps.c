@@ -3,9 +3,11 @@
 #include "common/base/compiler.h"
 #include "tests/suite.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define HEAP "55d0c8a2e000-55d0c8a4f000 rw-p 00000000 00:00 0                          [heap]"
 #define ANON "7f1b2c000000-7f1b2c021000 rw-p 00000000 00:00 0 "
@@ -162,7 +164,8 @@ static void everything_else_is_not(void)
 
 /* ---- this process ---- */
 
-static char buffer[MAPS_BUFFER_BYTES];
+static char buffer[MAPS_BUFFER_BYTES + MAPS_NAME_BYTES];
+static int map_fd;
 
 struct search {
 	uint64_t address, last_end;
@@ -187,7 +190,7 @@ static struct search find(const void *address)
 {
 	struct search search = {.address = (uintptr_t)address, .is_ordered = true};
 
-	CU_ASSERT_EQUAL(maps_each(buffer, look, &search), 0);
+	CU_ASSERT_EQUAL(maps_each(map_fd, buffer, look, &search), 0);
 	CU_ASSERT_TRUE(search.is_ordered);
 	CU_ASSERT_EQUAL(search.found, 1);
 	return search;
@@ -243,20 +246,67 @@ static void a_map_larger_than_the_buffer_is_read_whole(void)
 	munmap(at, MANY * PAGE_BYTES);
 }
 
+static void a_reservation_is_told_apart(void)
+{
+	static const char *const others[] = {HEAP,
+					     ANON,
+					     LIBC,
+					     "1000-2000 ---s 00000000 00:00 0 ",
+					     "1000-2000 ---p 00001000 fd:01 1314583 /lib/libc.so.6",
+					     "1000-2000 --xp 00000000 00:00 0 ",
+					     "1000-2000 r--p 00000000 00:00 0 [vvar]"};
+	struct maps_entry entry;
+
+	CU_ASSERT_TRUE_FATAL(parse("1000-2000 ---p 00000000 00:00 0 ", &entry));
+	CU_ASSERT_TRUE(maps_is_reserved(&entry));
+	for (unsigned i = 0; i < ARRAY_LEN(others); i++) {
+		CU_ASSERT_TRUE_FATAL(parse(others[i], &entry));
+		CU_ASSERT_FALSE(maps_is_reserved(&entry));
+	}
+}
+
+/* What is asked for by address is what reading all of the map shows. */
+static void a_mapping_is_found_by_an_address_in_it_or_before_it(void)
+{
+	char *at = map(4 * PAGE_BYTES, PROT_NONE, MAP_PRIVATE);
+	struct maps_entry entry;
+	int local;
+
+	munmap(at + PAGE_BYTES, PAGE_BYTES);
+	CU_ASSERT_EQUAL_FATAL(mprotect(at + 2 * PAGE_BYTES, PAGE_BYTES, PROT_READ | PROT_WRITE), 0);
+	for (unsigned page = 1; page < 3; page++) { /* the hole, and what is behind it */
+		CU_ASSERT_EQUAL_FATAL(
+			maps_find(map_fd, buffer, (uintptr_t)at + page * PAGE_BYTES, &entry), 0);
+		CU_ASSERT_EQUAL(entry.start, (uintptr_t)at + 2 * PAGE_BYTES);
+		CU_ASSERT_EQUAL(entry.end, (uintptr_t)at + 3 * PAGE_BYTES);
+		CU_ASSERT_TRUE(maps_is_adoptable(&entry));
+	}
+	CU_ASSERT_EQUAL_FATAL(maps_find(map_fd, buffer, (uintptr_t)&local, &entry), 0);
+	CU_ASSERT_TRUE(maps_is_stack(&entry));
+	CU_ASSERT_EQUAL_FATAL(maps_find(map_fd, buffer, (uintptr_t)&find, &entry), 0);
+	CU_ASSERT(entry.exec && entry.inode && !entry.shared && !maps_is_adoptable(&entry));
+	CU_ASSERT(entry.name_len > 0 && entry.name[0] == '/');
+	CU_ASSERT_EQUAL(maps_find(map_fd, buffer, ~(uint64_t)0 >> 1, &entry), -ENOENT);
+	munmap(at, 4 * PAGE_BYTES);
+}
+
 #define TOUCHED ((size_t)16 << 20)
 
 /* The kernel keeps these figures per processor and may be a few pages behind. */
 static void usage_grows_with_what_is_touched(void)
 {
 	uint64_t size[3], anon[3], pages = TOUCHED / PAGE_BYTES;
+	int fd = maps_open_usage();
 	char *at;
 
-	CU_ASSERT_EQUAL_FATAL(maps_usage(&size[0], &anon[0]), 0);
+	CU_ASSERT_FATAL(fd >= 0);
+	CU_ASSERT_EQUAL_FATAL(maps_usage(fd, &size[0], &anon[0]), 0);
 	at = map(TOUCHED, PROT_READ | PROT_WRITE, MAP_PRIVATE);
-	CU_ASSERT_EQUAL_FATAL(maps_usage(&size[1], &anon[1]), 0);
+	CU_ASSERT_EQUAL_FATAL(maps_usage(fd, &size[1], &anon[1]), 0);
 	memset(at, 1, TOUCHED);
-	CU_ASSERT_EQUAL_FATAL(maps_usage(&size[2], &anon[2]), 0);
+	CU_ASSERT_EQUAL_FATAL(maps_usage(fd, &size[2], &anon[2]), 0);
 	munmap(at, TOUCHED);
+	close(fd);
 	CU_ASSERT_EQUAL(size[1] - size[0], pages);
 	CU_ASSERT_EQUAL(size[2], size[1]);
 	CU_ASSERT(anon[0] > 0);
@@ -277,9 +327,12 @@ int main(void)
 		SUITE_TEST(its_own_memory_is_told_apart),
 		SUITE_TEST(its_own_heap_is_adoptable),
 		SUITE_TEST(a_map_larger_than_the_buffer_is_read_whole),
+		SUITE_TEST(a_reservation_is_told_apart),
+		SUITE_TEST(a_mapping_is_found_by_an_address_in_it_or_before_it),
 		SUITE_TEST(usage_grows_with_what_is_touched),
 		SUITE_END,
 	};
 
+	map_fd = maps_open();
 	return suite_run("maps", tests);
 }
