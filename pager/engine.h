@@ -40,6 +40,7 @@ enum engine_phase {
 
 struct fault_thread;
 struct take_thread;
+struct writer;
 struct adopter;
 
 #define ENGINE_MAX_REGIONS 65536u
@@ -64,7 +65,8 @@ struct engine {
 	bool unsettled; /* a change of the map is known in part: nothing may be taken out */
 
 	struct fault_thread *fault; /* owner: fault thread */
-	struct take_thread *take;   /* owner: take-out thread, but for what take.h says */
+	struct take_thread *take;   /* owner: take-out thread */
+	struct writer *writer;	    /* the same, but for what write.h says */
 	struct adopter *adopter;    /* owner: control thread; take-out thread while opening */
 
 	_Atomic uint32_t phase; /* enum engine_phase; written by control */

@@ -1,6 +1,6 @@
 #include "pager/fault.h"
 #include "pager/recall.h"
-#include "pager/take.h"
+#include "pager/write.h"
 
 #include "common/base/clock.h"
 
@@ -27,7 +27,7 @@ static void renumber(struct engine *engine, struct page *page, uint32_t from, ui
 	if (page->state == PAGE_STAGED)
 		engine->stage.ids[page->where] = to;
 	if (page->writing)
-		take_renumber(engine, from, to);
+		writer_renumber(engine->writer, from, to);
 }
 
 /* The new place is made before the old one is given up, so page_each() never meets it. */

@@ -12,6 +12,7 @@
 #include "pager/own.h"
 #include "pager/pagemap.h"
 #include "pager/take.h"
+#include "pager/write.h"
 
 #include <errno.h>
 #include <string.h>
@@ -100,6 +101,8 @@ static int open_local(struct engine *engine)
 	if (!err)
 		err = fault_start(engine);
 	if (!err)
+		err = writer_open(engine, &engine->writer);
+	if (!err)
 		err = take_start(engine);
 	if (!err)
 		wait_for_threads(engine, SERVING_THREADS);
@@ -113,7 +116,7 @@ static int open_donors(struct engine *engine)
 	if (!err)
 		err = fault_register(engine);
 	if (!err)
-		err = take_register(engine);
+		err = writer_register(engine->writer);
 	return err;
 }
 

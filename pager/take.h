@@ -11,10 +11,4 @@
 /* Starts the thread. Until the store is open it adopts memory, and takes nothing out. */
 int take_start(struct engine *engine) MUST_CHECK;
 
-/* Lends its buffers to the store, once that is open. */
-int take_register(struct engine *engine) MUST_CHECK;
-
-/* A page with a write on its way has a new number (mremap). Fault thread, under map_lock. */
-void take_renumber(struct engine *engine, uint32_t from, uint32_t to);
-
 #endif
