@@ -1,6 +1,6 @@
 #!/bin/bash
 # Lua's tables and strings.
-# limit: 240
+# limit: 420
 . "$ROOT/tests/integration/lib.sh"
 
 need lua5.4

@@ -1,6 +1,6 @@
 #!/bin/bash
 # A memcached server with 300 MB of values: all set, some replaced, every one read back and compared.
-# limit: 300
+# limit: 420
 . "$ROOT/tests/integration/lib.sh"
 
 need memcached

@@ -2,7 +2,7 @@
 # A pattern in memory, checked and rewritten from four threads while its mappings are protected,
 # dropped, moved, grown, unmapped and handed to the kernel: a minute over shm with a quarter of it
 # here, shorter otherwise.
-# limit: 240
+# limit: 420
 . "$ROOT/tests/integration/lib.sh"
 
 MIB=$((160 * (1 + 3 * LONG)))

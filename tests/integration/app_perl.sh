@@ -1,6 +1,6 @@
 #!/bin/bash
 # Perl's hashes, arrays and strings.
-# limit: 240
+# limit: 420
 . "$ROOT/tests/integration/lib.sh"
 
 need perl

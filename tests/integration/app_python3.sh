@@ -1,6 +1,6 @@
 #!/bin/bash
 # Python's dictionaries, lists and large integers, with its collector passing over all of them.
-# limit: 240
+# limit: 420
 . "$ROOT/tests/integration/lib.sh"
 
 PYTHON=/usr/bin/python3

@@ -1,6 +1,6 @@
 #!/bin/bash
 # sort with all in one buffer, by one thread and by two.
-# limit: 240
+# limit: 420
 . "$ROOT/tests/integration/lib.sh"
 
 need sort awk

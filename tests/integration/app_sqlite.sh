@@ -1,6 +1,6 @@
 #!/bin/bash
 # An SQL database of some 300 MB in memory: built, indexed, joined, changed, checked by itself.
-# limit: 300
+# limit: 420
 . "$ROOT/tests/integration/lib.sh"
 
 need sqlite3

@@ -1,7 +1,7 @@
 #!/bin/bash
 # A donor returns other bytes than it was given. Once: they are read again, and the program's result
 # is right. Always: the program is ended by one line and SIGBUS, before it has seen one of them.
-# limit: 60
+# limit: 120
 . "$ROOT/tests/integration/lib_bad.sh"
 
 PROGRAM=("$PROGS/prog_pattern" 64 2 2)

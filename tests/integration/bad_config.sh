@@ -1,7 +1,7 @@
 #!/bin/bash
 # Sizes, addresses, files and words that are malformed: one line that names the variable and what was
 # expected; the program runs unpaged, or not at all if it requires memory.
-# limit: 60
+# limit: 120
 . "$ROOT/tests/integration/lib_bad.sh"
 
 SAYS_HELLO=(/bin/echo hello)

@@ -2,7 +2,7 @@
 # On a host without memory for all of a program's pages fork(2) fails with ENOMEM, and one line says
 # so; the program goes on with the right data, is paged as before, and can still start others in the
 # ways that need no copy of it.
-# limit: 60
+# limit: 120
 . "$ROOT/tests/integration/lib_bad.sh"
 
 need_root

@@ -1,7 +1,7 @@
 #!/bin/bash
 # A donor that holds pages is killed, or stops: the program ends at once with one line that names the
 # donor and how many pages are lost, by SIGBUS, and never with a wrong byte.
-# limit: 180
+# limit: 300
 . "$ROOT/tests/integration/lib_bad.sh"
 
 # shellcheck disable=SC2016 # perl's, not ours

@@ -3,7 +3,7 @@
 # ends at once, by SIGBUS, with the line that names the donor and how many pages are lost, and never
 # with a wrong byte, although the donor is there and has lent the memory to somebody else. Stopped
 # for a shorter time it goes on as if nothing had been.
-# limit: 60
+# limit: 120
 . "$ROOT/tests/integration/lib_bad.sh"
 
 LEASE=(--lease 2s --renew 500ms)

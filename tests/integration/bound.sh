@@ -1,7 +1,7 @@
 #!/bin/bash
 # Resident memory stays within the budget and its bound while a program allocates and fills memory as
 # fast as it can: in one thread and two, fresh mappings, small pieces, zeroed ones, the heap's end.
-# limit: 180
+# limit: 300
 . "$ROOT/tests/integration/lib.sh"
 
 MIB=$((512 * (1 + 3 * LONG)))

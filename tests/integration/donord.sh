@@ -1,7 +1,7 @@
 #!/bin/bash
 # donord by itself: says when it is ready, lends and takes back, ends in order, and tells in one line
 # what is wrong with what it was asked for.
-# limit: 180
+# limit: 300
 . "$ROOT/tests/integration/lib.sh"
 
 CLIENT=$PROGS/prog_donor_client

@@ -3,7 +3,7 @@
 # and child change theirs apart from each other. (Until a child shares its parent's pages on the
 # donor, they are brought home first: then more than the budget is resident, and the bound is not
 # checked here.)
-# limit: 180
+# limit: 300
 . "$ROOT/tests/integration/lib.sh"
 
 MIB=$((48 * (1 + 3 * LONG)))

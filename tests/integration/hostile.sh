@@ -2,7 +2,7 @@
 # donord withstands what comes to its ports from whoever can reach them: nothing hangs, nobody gets
 # at what is not his, a good client is served at any time, and afterwards there is no descriptor and
 # no memory more than before.
-# limit: 180
+# limit: 300
 . "$ROOT/tests/integration/lib.sh"
 
 CLIENT=$PROGS/prog_donor_client

@@ -1,7 +1,7 @@
 #!/bin/bash
 # What is not needed costs nothing: a small program opens no connection, and one whose data fits its
 # budget has nothing taken out.
-# limit: 60
+# limit: 120
 . "$ROOT/tests/integration/lib.sh"
 
 PYTHON=/usr/bin/python3

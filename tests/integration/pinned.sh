@@ -2,7 +2,7 @@
 # Memory that is locked, or that the kernel writes to by itself, stays where it is: locked pages are
 # resident at any moment, and reads into registered and direct buffers that were begun long ago
 # arrive in them, while the program needs four times the budget.
-# limit: 60
+# limit: 120
 . "$ROOT/tests/integration/lib.sh"
 
 LOCKED_MIB=4 # within the usual limit of 8 MiB
