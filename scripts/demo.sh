@@ -205,6 +205,10 @@ run_under_swap() {
 	took_ms=$(($(now_ms) - begun))
 	progress_done
 	swap_all_off
+	if [ $status -eq 137 ]; then # the kernel's own way when it cannot swap fast enough
+		table+=("  kernel swap to zram    killed by the kernel: out of memory under this limit")
+		return
+	fi
 	[ $status -eq 0 ] || give_up "kernel swap: status $status: $(tail -n 1 "$tmp/err")"
 	peak_kib=$(($(cat "$tmp/peak") >> 10))
 	row_add "kernel swap to zram"
