@@ -27,14 +27,13 @@
 #include <errno.h>
 #include <link.h>
 #include <time.h>
-#include <unistd.h>
 
 #define MIN_BYTES (64u * 1024) /* smaller mappings are not worth an entry; a guess */
 #define MAX_EXCLUDED 1024u
 #define MAX_LISTED 65536u /* vm.max_map_count is as much by default */
 #define MAX_WANTED 1024u  /* in one turn; the rest in the next */
-#define MAX_FOUND \
-	16u /* mappings in one stretch: more than one are new; the rest in the next turn */
+/* Mappings in one stretch: more than one are new; the rest come in the next turn. */
+#define MAX_FOUND 16u
 #define LOOK_NS 1000000u /* of looking between two turns: the program grows meanwhile */
 
 #define AGAIN_NS 1000000000u /* between looks for pages that got past us */
@@ -169,16 +168,23 @@ static bool is_ours(const struct maps_entry *entry)
 	       (maps_is_reserved(entry) || maps_is_adoptable(entry));
 }
 
+/* The hole behind the stretch listed last ends here; the stack grows into the one below it. */
+static void end_hole(struct adopter *adopter, const struct maps_entry *entry)
+{
+	struct stretch *last = &adopter->listed[adopter->listed_count - 1];
+
+	if (last->limit == NO_LIMIT)
+		last->limit = maps_is_stack(entry) ? last->end : entry->start;
+}
+
 /* Notes the parts of a mapping that may be adopted. */
 static void list_entry(void *arg, const struct maps_entry *entry)
 {
 	struct adopter *adopter = arg;
-	struct stretch *last = &adopter->listed[adopter->listed_count];
 	struct region part;
 
-	/* The hole behind the one before ends here; the stack grows into the one below it. */
-	if (adopter->listed_count && (--last)->limit == NO_LIMIT)
-		last->limit = maps_is_stack(entry) ? last->end : entry->start;
+	if (adopter->listed_count)
+		end_hole(adopter, entry);
 	for (uint64_t at = entry->start;
 	     is_ours(entry) && at < entry->end && next_allowed(adopter, at, entry->end, &part);
 	     at = part.end) {
@@ -467,14 +473,9 @@ bool adopt_turn(struct engine *engine, uint64_t size_pages)
 
 /* ---- letting go ---- */
 
-static void forget_page(void *arg, struct page *page, uint64_t address UNUSED)
-{
-	engine_drop(arg, page);
-}
-
 static void let_go(struct engine *engine, uint64_t start, uint64_t end)
 {
-	page_each(engine->table, start, end, forget_page, engine);
+	engine_drop_range(engine, start, end);
 	/* A part that is gone by now is not ours any more either. */
 	if (uffd_unregister(engine->uffd, start, end - start))
 		log_debug("unregistering: the map has changed");

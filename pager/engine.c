@@ -19,7 +19,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -106,6 +105,31 @@ void engine_drop(struct engine *engine, struct page *page)
 	page_set(engine->table, page, PAGE_NONE);
 }
 
+static void drop_page(void *arg, struct page *page, uint64_t address UNUSED)
+{
+	engine_drop(arg, page);
+}
+
+void engine_drop_range(struct engine *engine, uint64_t start, uint64_t end)
+{
+	page_each(engine->table, start, end, drop_page, engine);
+}
+
+void engine_now_resident(struct engine *engine, struct page *page)
+{
+	page->where = 0;
+	page_set(engine->table, page, PAGE_RESIDENT);
+	engine_queue(engine, page);
+}
+
+void engine_each_page(struct engine *engine, page_fn *fn, void *arg)
+{
+	const struct regions *regions = &engine->regions;
+
+	for (unsigned i = 0; i < regions->count; i++)
+		page_each(engine->table, regions->list[i].start, regions->list[i].end, fn, arg);
+}
+
 /* ---- the end ---- */
 
 void engine_end(struct engine *engine, const char *why, uint64_t address)
@@ -175,9 +199,7 @@ void engine_donor_lost(void *arg, const char *donor, const char *why)
 	if (!engine->table)
 		return;
 	engine_lock(engine);
-	for (unsigned i = 0; i < engine->regions.count; i++)
-		page_each(engine->table, engine->regions.list[i].start, engine->regions.list[i].end,
-			  count_lost, &losses);
+	engine_each_page(engine, count_lost, &losses);
 	engine_unlock(engine);
 	if (!losses.pages) {
 		log_warn("donor %s gone, no pages lost: %s", donor, why);

@@ -177,7 +177,14 @@ void engine_lock_last(struct engine *engine);
 /* Gives a resident page its place in the eviction order. Under map_lock. */
 void engine_queue(struct engine *engine, struct page *page);
 
+/* The page's content is in the program: enters that, and queues it. Under map_lock. */
+void engine_now_resident(struct engine *engine, struct page *page);
+
+/* Calls fn for the pages of all regions that it has met. Under map_lock. */
+void engine_each_page(struct engine *engine, page_fn *fn, void *arg);
+
 /* Forgets what the engine holds of a page that the program has dropped. Under map_lock. */
 void engine_drop(struct engine *engine, struct page *page);
+void engine_drop_range(struct engine *engine, uint64_t start, uint64_t end);
 
 #endif

@@ -6,16 +6,6 @@
 
 #include <string.h>
 
-static void drop_page(void *arg, struct page *page, uint64_t address UNUSED)
-{
-	engine_drop(arg, page);
-}
-
-static void drop_range(struct engine *engine, uint64_t start, uint64_t end)
-{
-	page_each(engine->table, start, end, drop_page, engine);
-}
-
 struct shift {
 	struct engine *engine;
 	uint64_t from, to;
@@ -124,13 +114,13 @@ static void enter(struct fault_thread *fault, const struct uffd_event *event)
 
 	switch (event->kind) {
 	case UFFD_UNMAP:
-		drop_range(engine, event->range.start, event->range.end);
+		engine_drop_range(engine, event->range.start, event->range.end);
 		note_full(engine,
 			  regions_remove(&engine->regions, event->range.start, event->range.end));
 		break;
 	case UFFD_REMOVE:
 		removed_note(&engine->removed, event->range.start, event->range.end, clock_ns());
-		drop_range(engine, event->range.start, event->range.end);
+		engine_drop_range(engine, event->range.start, event->range.end);
 		break;
 	case UFFD_REMAP:
 		enter_remap(engine, event->remap.from, event->remap.to, event->remap.bytes);
@@ -173,7 +163,8 @@ static void enter_first(struct fault_thread *fault)
 	fault->late_count--;
 	memmove(&fault->late[0], &fault->late[1], fault->late_count * sizeof(fault->late[0]));
 	if (event.kind == UFFD_REMAP)
-		drop_range(fault->engine, event.remap.to, event.remap.to + event.remap.bytes);
+		engine_drop_range(fault->engine, event.remap.to,
+				  event.remap.to + event.remap.bytes);
 	enter(fault, &event);
 	enter_late(fault);
 }

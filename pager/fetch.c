@@ -63,11 +63,8 @@ static void list_reads(struct fault_thread *fault, struct fetch *fetch)
 		const struct page *page = page_find(engine->table, fetch->start + i * PAGE_BYTES);
 		struct store_io *last = fetch->ios ? &fetch->io[fetch->ios - 1] : NULL;
 
-		if (last && page->slot == last->slot + last->count &&
-		    page->slot >> STORE_SLAB_SHIFT == last->slot >> STORE_SLAB_SHIFT) {
-			last->count++;
+		if (last && store_io_extend(last, page->slot))
 			continue;
-		}
 		fetch->io[fetch->ios] = (struct store_io){
 			.slot = page->slot,
 			.count = 1,
@@ -170,9 +167,7 @@ static void now_resident(struct fault_thread *fault, struct fetch *fetch, uint32
 	for (; n--; i++) {
 		struct page *page = still_ours(fault, fetch, i);
 
-		page->where = 0;
-		page_set(engine->table, page, PAGE_RESIDENT);
-		engine_queue(engine, page);
+		engine_now_resident(engine, page);
 	}
 	engine_unlock(engine);
 }

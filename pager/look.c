@@ -38,11 +38,12 @@ int look_open(struct engine *engine, struct looker **out)
 /* Without room two ranges become one with what lies between: that costs time, nothing else. */
 void look_add(struct looker *looker, uint64_t start, uint64_t end)
 {
-	struct region *last = &looker->queue[looker->end - 1];
+	struct region *last;
 
 	if (looker->first == looker->end)
 		looker->first = looker->end = 0;
-	if (looker->end == 0 || (looker->end < QUEUE && last->end != start)) {
+	last = looker->end ? &looker->queue[looker->end - 1] : NULL;
+	if (!last || (looker->end < QUEUE && last->end != start)) {
 		looker->queue[looker->end++] = (struct region){start, end};
 		return;
 	}
@@ -80,8 +81,7 @@ static bool enter(struct engine *engine, uint64_t address)
 	page = page_get(engine->table, address);
 	if (!page || page->state != PAGE_NONE)
 		return false;
-	page_set(engine->table, page, PAGE_RESIDENT);
-	engine_queue(engine, page);
+	engine_now_resident(engine, page);
 	return true;
 }
 

@@ -12,19 +12,6 @@
 #include <errno.h>
 #include <string.h>
 
-static void count(_Atomic uint64_t *counter)
-{
-	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
-			      memory_order_relaxed);
-}
-
-static void now_resident(struct engine *engine, struct page *page)
-{
-	page->where = 0;
-	page_set(engine->table, page, PAGE_RESIDENT);
-	engine_queue(engine, page);
-}
-
 /* Pages from `address` on that were never met, within one region; the first one counts unseen. */
 static uint32_t fresh_run(struct engine *engine, uint64_t address, uint32_t max)
 {
@@ -56,7 +43,7 @@ static void track(struct engine *engine, uint64_t address, uint64_t bytes)
 		if (!page)
 			engine_end(engine, "the page table is full", at);
 		else if (page->state == PAGE_NONE)
-			now_resident(engine, page);
+			engine_now_resident(engine, page);
 	}
 }
 
@@ -85,7 +72,7 @@ static enum served place_fresh(struct fault_thread *fault, const struct todo *to
 	track(engine, todo->address, done);
 	if (!done) /* unmapped meanwhile: the thread faults again and gets what it would have got */
 		uffd_wake(engine->uffd, todo->address, PAGE_BYTES);
-	count(&engine->stats->fresh);
+	stats_count(&engine->stats->fresh, 1);
 	hist_add(&engine->stats->fresh_ns, clock_ns() - todo->since_ns);
 	return SERVED;
 }
@@ -119,7 +106,7 @@ static enum served place_again(struct fault_thread *fault, const struct todo *to
 		return LATER;
 	if (err)
 		uffd_wake(engine->uffd, todo->address, PAGE_BYTES);
-	count(&engine->stats->stale);
+	stats_count(&engine->stats->stale, 1);
 	return SERVED;
 }
 
@@ -136,7 +123,7 @@ static enum served copy_back(struct engine *engine, struct page *page, uint64_t 
 			   address);
 	if (err)
 		return LATER;
-	now_resident(engine, page);
+	engine_now_resident(engine, page);
 	return SERVED;
 }
 
@@ -155,7 +142,7 @@ static enum served staged_back(struct fault_thread *fault, struct page *page, ui
 	if (err == -EAGAIN)
 		return LATER;
 	if (!err) {
-		now_resident(engine, page);
+		engine_now_resident(engine, page);
 		served = SERVED;
 	} else { /* being read, or the mapping is protected by now: a copy does */
 		served = copy_back(engine, page, address, (const void *)(uintptr_t)from);
@@ -193,7 +180,7 @@ static enum served back_and_count(struct fault_thread *fault, struct page *page,
 	enum served served = place_back(fault, page, todo->address);
 
 	if (served == SERVED) {
-		count(counter);
+		stats_count(counter, 1);
 		hist_add(&stats->minor_ns, clock_ns() - todo->since_ns);
 	}
 	return served;
@@ -206,7 +193,7 @@ static enum served fetch(struct fault_thread *fault, const struct todo *todo)
 	enum served served = fetch_begin(fault, todo->address, advice, todo->since_ns);
 
 	if (served == SERVED)
-		count(&fault->engine->stats->major);
+		stats_count(&fault->engine->stats->major, 1);
 	return served;
 }
 
@@ -214,7 +201,7 @@ static enum served fetch(struct fault_thread *fault, const struct todo *todo)
 static enum served already_coming(struct fault_thread *fault, struct page *page)
 {
 	if (page->ahead)
-		count(&fault->engine->stats->ahead_used);
+		stats_count(&fault->engine->stats->ahead_used, 1);
 	page->ahead = 0;
 	return SERVED;
 }

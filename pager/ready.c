@@ -53,6 +53,15 @@ static int open_books(struct engine *engine)
 	return err;
 }
 
+static int open_proc(struct engine *engine)
+{
+	engine->maps_fd = maps_open();
+	if (engine->maps_fd < 0)
+		return engine->maps_fd;
+	engine->pagemap_fd = pagemap_open();
+	return engine->pagemap_fd < 0 ? engine->pagemap_fd : 0;
+}
+
 static int open_uffd(struct engine *engine)
 {
 	int err = uffd_open(&engine->caps, true, &engine->uffd);
@@ -61,10 +70,6 @@ static int open_uffd(struct engine *engine)
 		err = uffd_open(&engine->caps, false, &engine->trash_uffd);
 	if (err)
 		return err;
-	engine->maps_fd = maps_open();
-	engine->pagemap_fd = pagemap_open();
-	if (engine->maps_fd < 0 || engine->pagemap_fd < 0)
-		return engine->maps_fd < 0 ? engine->maps_fd : engine->pagemap_fd;
 	engine->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (engine->wake_fd < 0)
 		return -errno;
@@ -94,6 +99,8 @@ static int open_local(struct engine *engine)
 
 	if (!err)
 		err = open_books(engine);
+	if (!err)
+		err = open_proc(engine);
 	if (!err)
 		err = open_uffd(engine);
 	if (!err)

@@ -144,9 +144,7 @@ static uint64_t bring_home(struct fault_thread *fault)
 	struct home home = {fault, false, 0};
 
 	engine_lock(engine);
-	for (unsigned i = 0; i < engine->regions.count; i++)
-		page_each(engine->table, engine->regions.list[i].start, engine->regions.list[i].end,
-			  bring, &home);
+	engine_each_page(engine, bring, &home);
 	engine_unlock(engine);
 	return home.left;
 }
@@ -195,11 +193,8 @@ static void list_reads(struct fault_thread *fault)
 		struct store_io *last = to->ios ? &to->io[to->ios - 1] : NULL;
 		uint32_t slot = to->slots[i];
 
-		if (last && slot == last->slot + last->count && last->count < STORE_MAX_RUN &&
-		    slot >> STORE_SLAB_SHIFT == last->slot >> STORE_SLAB_SHIFT) {
-			last->count++;
+		if (last && store_io_extend(last, slot))
 			continue;
-		}
 		to->io[to->ios++] = (struct store_io){
 			.slot = slot,
 			.count = 1,
@@ -280,15 +275,6 @@ static void poison(void *arg, struct page *page, uint64_t address)
 		err = uffd_poison(fault->heirs.child, address, PAGE_BYTES);
 }
 
-static void for_all_pages(struct fault_thread *fault, page_fn *fn)
-{
-	struct engine *engine = fault->engine;
-
-	for (unsigned i = 0; i < engine->regions.count; i++)
-		page_each(engine->table, engine->regions.list[i].start, engine->regions.list[i].end,
-			  fn, fault);
-}
-
 void recall_child(struct fault_thread *fault, int child)
 {
 	struct inheritance *to = &fault->heirs;
@@ -297,10 +283,10 @@ void recall_child(struct fault_thread *fault, int child)
 	to->child = child;
 	to->failed = false;
 	to->pages = 0;
-	for_all_pages(fault, inherit);
+	engine_each_page(fault->engine, inherit, fault);
 	give_listed(fault);
 	if (to->failed) {
-		for_all_pages(fault, poison);
+		engine_each_page(fault->engine, poison, fault);
 		engine_end(fault->engine, "a child process could not be given its memory", 0);
 	}
 	close(child); /* what is missing now was never touched: zeros, by the kernel */

@@ -94,6 +94,13 @@ int stats_create(struct stats_page **out) MUST_CHECK;
  */
 void stats_remove(const struct stats_page *page);
 
+/* Adds to a counter that has one writer, the caller's thread: no locked instruction. */
+static inline void stats_count(_Atomic uint64_t *counter, uint64_t n)
+{
+	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
+			      memory_order_relaxed);
+}
+
 /* Whether some donor can be reached at this moment. */
 bool stats_any_donor_up(const struct stats_page *page) MUST_CHECK;
 

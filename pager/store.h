@@ -98,6 +98,16 @@ struct store_io {
 	uint64_t cookie;
 };
 
+/* Makes the request one slot longer, if that is the next one of its slab and it may be so long. */
+static inline bool store_io_extend(struct store_io *io, uint32_t slot)
+{
+	if (slot != io->slot + io->count || io->count == STORE_MAX_RUN ||
+	    slot >> STORE_SLAB_SHIFT != io->slot >> STORE_SLAB_SHIFT)
+		return false;
+	io->count++;
+	return true;
+}
+
 struct store_done {
 	uint64_t cookie;
 	int status; /* 0; -EIO, -ECONNRESET, … : nothing is known of the buffer */

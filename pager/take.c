@@ -33,12 +33,6 @@ struct take_thread {
 	bool barren; /* the last attempt found nothing that the kernel would give */
 };
 
-static void count(_Atomic uint64_t *counter, uint64_t n)
-{
-	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
-			      memory_order_relaxed);
-}
-
 /* ---- out of the program ---- */
 
 /* Fills the list of victims. Under map_lock. */
@@ -97,7 +91,7 @@ static void refused(struct take_thread *take, uint32_t id, int err)
 		page_set_queued(engine->table, page, false);
 		return;
 	}
-	count(&engine->stats->refused, 1);
+	stats_count(&engine->stats->refused, 1);
 	if (err == -EBUSY && atomic_load_explicit(&engine->forks, memory_order_relaxed))
 		take->shared[take->shared_count++] = page_address(engine->table, id);
 	if (!fifo_push(engine->order, id))
@@ -183,7 +177,7 @@ static unsigned take_out(struct take_thread *take)
 	take->victim_count -= i;
 	make_exclusive(take);
 	take->barren = !err && !moved;
-	count(&engine->stats->taken, moved);
+	stats_count(&engine->stats->taken, moved);
 	if (moved)
 		writer_look(engine->writer, first, engine->stage.head);
 	return moved;

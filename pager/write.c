@@ -71,12 +71,6 @@ int writer_register(struct writer *writer)
 	return err;
 }
 
-static void count(_Atomic uint64_t *counter, uint64_t n)
-{
-	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
-			      memory_order_relaxed);
-}
-
 /* ---- what they hold ---- */
 
 /* The word that the page repeats, if it does. */
@@ -118,13 +112,13 @@ static bool judge(struct writer *writer, uint32_t place, const struct sight *sig
 		release_slot(engine, page);
 		page->hash = sight->hash;
 		engine->stage.phases[place] = STAGE_KEPT;
-		count(&engine->stats->taken_filled, 1);
+		stats_count(&engine->stats->taken_filled, 1);
 		return false;
 	}
 	if (page->slot != STORE_NO_SLOT && store_slot_alive(engine->store, page->slot) &&
 	    hash128_equal(page->hash, sight->hash)) {
 		engine->stage.phases[place] = page->writing ? STAGE_WRITING : STAGE_KEPT;
-		count(&engine->stats->taken_clean, 1);
+		stats_count(&engine->stats->taken_clean, 1);
 		return false;
 	}
 	return true;
@@ -221,11 +215,8 @@ static void list_writes(struct writer *writer, struct batch *batch)
 		struct store_io *last = batch->ios ? &batch->io[batch->ios - 1] : NULL;
 		uint32_t slot = batch->outs[i].slot;
 
-		if (last && slot == last->slot + last->count &&
-		    slot >> STORE_SLAB_SHIFT == last->slot >> STORE_SLAB_SHIFT) {
-			last->count++;
+		if (last && store_io_extend(last, slot))
 			continue;
-		}
 		batch->io[batch->ios] = (struct store_io){
 			.slot = slot,
 			.count = 1,
@@ -287,7 +278,7 @@ static void finish(struct writer *writer, struct batch *batch)
 	for (uint32_t i = 0; i < batch->pages; i++)
 		stored(engine, &batch->outs[i]);
 	engine_unlock(engine);
-	count(&engine->stats->written, batch->pages);
+	stats_count(&engine->stats->written, batch->pages);
 	batch->busy = false;
 	writer->busy_batches--;
 }
