@@ -84,6 +84,7 @@ static int run(int argc, char **argv)
 		doctor_check_kernel,	   doctor_check_userfaultfd, doctor_check_library,
 		doctor_check_uring,	   doctor_check_memory_lock, doctor_check_rdma,
 		doctor_check_memory_group, doctor_check_huge_pages,  doctor_check_statistics,
+		doctor_check_cpu_latency,
 	};
 	struct request request = {.json = false};
 	struct report report;

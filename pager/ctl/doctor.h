@@ -15,6 +15,15 @@ void doctor_check_memory_group(struct report *report); /* limit of the memory cg
 void doctor_check_huge_pages(struct report *report);   /* transparent ones */
 void doctor_check_statistics(struct report *report);   /* /dev/shm */
 
+/* What it costs to wake a thread on an idle CPU; takes about a tenth of a second at most. */
+void doctor_check_cpu_latency(struct report *report);
+
+/*
+ * What is said of a median of p50_ns. `obstacle` is 0 if this user may keep idle CPUs awake,
+ * -ENODEV if nothing can on this kernel, or why opening /dev/cpu_dma_latency failed.
+ */
+void doctor_judge_latency(struct report *report, uint64_t p50_ns, int obstacle);
+
 /* Each donor: reachable, same protocol, free slabs, transport, round trip. */
 void doctor_check_donors(struct report *report, const struct config *config);
 

@@ -32,7 +32,7 @@ have "^ok +donor +127.0.0.1:$DONOR_PORT: .* free, over shm, 4 KiB in [0-9.]+ [nu
 	"$TMP/out" "nothing measured over shm"
 have '^paging works here$' "$TMP/out" "no verdict"
 for check in kernel userfaultfd features library io_uring 'memory lock' rdma 'memory cgroup' \
-	'huge pages' statistics; do
+	'huge pages' statistics cpu-latency; do
 	have "^(ok|warn) +$check " "$TMP/out" "nothing about $check"
 done
 examine 0 --transport tcp --donor "127.0.0.1:$DONOR_PORT"
@@ -52,6 +52,8 @@ perl -MJSON::PP -e '
 	die "transport\n" unless $donor->{transport} eq "shm";
 	die "time\n" unless $donor->{round_trip_p50_ns} > 0;
 	die "order\n" unless $donor->{round_trip_p99_ns} >= $donor->{round_trip_p50_ns};
+	my ($wake) = grep { $_->{name} eq "cpu-latency" } @{$all->{checks}};
+	die "wake\n" unless $wake->{text} =~ /not measured/ || $wake->{wake_p50_ns} > 0;
 ' <"$TMP/out" || fail "the JSON is not as the manual says"
 
 # It gives back what it leased. (The donor empties a slab, and only then it is free again.)
