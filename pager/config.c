@@ -48,6 +48,7 @@ void config_init(struct config *config)
 {
 	memset(config, 0, sizeof(*config));
 	config->transport = CONFIG_AUTO;
+	config->keep_awake = true;
 	config->log_level = LOG_WARN;
 }
 
@@ -294,6 +295,14 @@ int config_set_transport(struct config *config, const char *text, char why[CONFI
 	return explain(why, -EINVAL, "%.*s: not a transport: write auto, shm or tcp", SHOWN, text);
 }
 
+int config_set_cpu_latency(struct config *config, const char *text, char why[CONFIG_WHY_BYTES])
+{
+	if (strcmp(text, "auto") != 0 && strcmp(text, "off") != 0)
+		return explain(why, -EINVAL, "%.*s: write auto or off", SHOWN, text);
+	config->keep_awake = text[0] == 'a';
+	return 0;
+}
+
 int config_set_local(struct config *config, const char *text, char why[CONFIG_WHY_BYTES])
 {
 	uint64_t bytes;
@@ -350,6 +359,7 @@ int config_from_env(struct config *config, char *(*get)(const char *name),
 		{"LIBPAGER_LOCAL", "LIBPAGER_LOCAL=", config_set_local},
 		{"LIBPAGER_DONORS", "LIBPAGER_DONORS: ", config_add_donors},
 		{"LIBPAGER_TRANSPORT", "LIBPAGER_TRANSPORT=", config_set_transport},
+		{"LIBPAGER_CPU_LATENCY", "LIBPAGER_CPU_LATENCY=", config_set_cpu_latency},
 		{"LIBPAGER_REQUIRE", "LIBPAGER_REQUIRE=", set_require},
 	};
 	unsigned i;

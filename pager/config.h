@@ -7,6 +7,8 @@
  *                       or blanks; or "/path/to/file" (or "./file") with one donor a line, # for
  *                       comments. A donor named twice counts once
  *   LIBPAGER_TRANSPORT  auto (default), shm, tcp
+ *   LIBPAGER_CPU_LATENCY auto (default): idle CPUs are kept awake while the program pages, where
+ *                       that is permitted and pays (awake.h); off
  *   LIBPAGER_REQUIRE    1: end the program at start if no donor answers
  *   LIBPAGER_LOG        debug, info, warn (default), error, off
  *   LIBPAGER_LOG_FILE   lines go there (appended) instead of descriptor 2
@@ -42,6 +44,7 @@ struct config_donor {
 struct config {
 	uint64_t local_bytes; /* 0: not given */
 	enum config_transport transport;
+	bool keep_awake;
 	bool require;
 	bool quiet; /* LIBPAGER_LOG=off */
 	enum log_level log_level;
@@ -63,6 +66,8 @@ int config_add_donors(struct config *config, const char *text,
 
 int config_set_transport(struct config *config, const char *text,
 			 char why[CONFIG_WHY_BYTES]) MUST_CHECK;
+int config_set_cpu_latency(struct config *config, const char *text,
+			   char why[CONFIG_WHY_BYTES]) MUST_CHECK;
 int config_set_local(struct config *config, const char *text,
 		     char why[CONFIG_WHY_BYTES]) MUST_CHECK;
 

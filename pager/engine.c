@@ -50,6 +50,18 @@ uint64_t engine_used(const struct engine *engine)
 	return used;
 }
 
+#define ROOM_LASTS_NS 2000000u /* a guess: some tens of faults */
+
+bool engine_wants_take(const struct engine *engine)
+{
+	uint64_t used = engine_used(engine);
+
+	if (used <= engine->budget.high || used > engine->budget.pages)
+		return used > engine->budget.high;
+	return clock_ns() - atomic_load_explicit(&engine->room_ns, memory_order_relaxed) >
+	       ROOM_LASTS_NS;
+}
+
 void engine_wake_take(struct engine *engine)
 {
 	if (!atomic_load(&engine->take_asleep))
@@ -289,6 +301,24 @@ uint64_t engine_watch(struct engine *engine)
 	return watch(engine, true);
 }
 
+static uint64_t faults_so_far(const struct stats_page *stats)
+{
+	return atomic_load_explicit(&stats->major, memory_order_relaxed) +
+	       atomic_load_explicit(&stats->minor, memory_order_relaxed) +
+	       atomic_load_explicit(&stats->refilled, memory_order_relaxed) +
+	       atomic_load_explicit(&stats->fresh, memory_order_relaxed);
+}
+
+static void stay_awake(struct engine *engine)
+{
+	uint64_t now = clock_ns();
+
+	if (atomic_load_explicit(&engine->fault_asleep, memory_order_relaxed) &&
+	    awake_measure(&engine->awake, now))
+		engine_wake_fault(engine);
+	awake_turn(&engine->awake, faults_so_far(engine->stats), now);
+}
+
 static uint64_t active_turn(struct engine *engine)
 {
 	uint64_t pause;
@@ -297,9 +327,10 @@ static uint64_t active_turn(struct engine *engine)
 	end_if_wanted(engine);
 	store_stats(engine->store, engine->stats);
 	pause = watch(engine, stats_any_donor_up(engine->stats)); /* or it is left alone */
-	if (engine_used(engine) > engine->budget.high)
+	if (engine_wants_take(engine))
 		engine_wake_take(engine);
 	say_once_if_full(engine);
+	stay_awake(engine);
 	fill_stats(engine);
 	return pause;
 }
@@ -349,7 +380,7 @@ int engine_start(const struct config *config, struct engine **out)
 		return -ENOMEM;
 	engine->config = *config;
 	engine->budget = budget_of(config->local_bytes);
-	engine->uffd = engine->trash_uffd = engine->wake_fd = -1;
+	engine->uffd = engine->trash_uffd = engine->wake_fd = engine->awake.fd = -1;
 	err = thread_start(control, engine);
 	if (err) {
 		own_free(engine, sizeof(*engine));

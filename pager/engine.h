@@ -16,6 +16,7 @@
 
 #include "common/base/compiler.h"
 #include "common/base/lock.h"
+#include "pager/awake.h"
 #include "pager/budget.h"
 #include "pager/config.h"
 #include "pager/fifo.h"
@@ -39,7 +40,7 @@ enum engine_phase {
 };
 
 struct fault_thread;
-struct take_thread;
+struct take;
 struct writer;
 struct adopter;
 
@@ -65,8 +66,8 @@ struct engine {
 	bool unsettled; /* a change of the map is known in part: nothing may be taken out */
 
 	struct fault_thread *fault; /* owner: fault thread */
-	struct take_thread *take;   /* owner: take-out thread */
-	struct writer *writer;	    /* the same, but for what write.h says */
+	struct take *take;	    /* see take.h */
+	struct writer *writer;	    /* see write.h */
 	struct adopter *adopter;    /* owner: control thread; take-out thread while opening */
 
 	_Atomic uint32_t phase; /* enum engine_phase; written by control */
@@ -75,6 +76,7 @@ struct engine {
 	_Atomic uint32_t
 		over_budget; /* donors are full: nobody waits for room; written by take-out */
 
+	_Atomic uint64_t room_ns;      /* when the fault thread last made room; written by it */
 	_Atomic uint32_t take_stuck;   /* nothing more can be taken out now; written by take-out */
 	_Atomic uint32_t take_asleep;  /* 1 while the take-out thread sleeps on take_word */
 	_Atomic uint32_t take_word;    /* futex: counts wake-ups */
@@ -96,6 +98,9 @@ struct engine {
 	_Atomic uint64_t end_since_ns;
 	const char *_Atomic end_why; /* a literal */
 	_Atomic uint64_t end_address;
+
+	struct awake awake;	       /* owner: control thread */
+	_Atomic uint32_t fault_asleep; /* 1 while the fault thread sleeps; written by it */
 
 	/* owner: whoever owns the adopter */
 	uint64_t last_used, last_size;
@@ -127,6 +132,12 @@ uint64_t engine_watch(struct engine *engine);
 
 /* Resident pages by the engine's own count and the last look at the rest. Any thread. */
 uint64_t engine_used(const struct engine *engine);
+
+/*
+ * Whether the take-out thread should be at work. While faults come, the fault thread makes room by
+ * itself, and the take-out thread helps only where that is not enough. Any thread.
+ */
+bool engine_wants_take(const struct engine *engine);
 
 /*
  * Said by the fault and take-out threads once they have begun to work. Before that they run code of

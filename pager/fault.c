@@ -2,7 +2,9 @@
 
 #include "common/base/clock.h"
 #include "pager/own.h"
+#include "pager/take.h"
 #include "pager/thread.h"
+#include "pager/write.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -22,6 +24,24 @@
 /* No fault waits longer than this for room: rather over the budget than stopped. */
 #define ROOM_NS 200000000u
 
+static bool something_to_read(const struct engine *engine)
+{
+	struct pollfd fd = {.fd = engine->uffd, .events = POLLIN};
+
+	return poll(&fd, 1, 0) > 0;
+}
+
+/* A read that finds nothing must not make another thread wait for the lock. */
+static bool lock_to_read(struct engine *engine)
+{
+	if (lock_try(&engine->map_lock))
+		return true;
+	if (!something_to_read(engine))
+		return false;
+	engine_lock(engine);
+	return true;
+}
+
 unsigned fault_read(struct fault_thread *fault)
 {
 	struct engine *engine = fault->engine;
@@ -32,7 +52,8 @@ unsigned fault_read(struct fault_thread *fault)
 
 	if (room < UFFD_READ_MAX) /* serve first; what is not read waits in the kernel */
 		return 0;
-	engine_lock(engine);
+	if (!lock_to_read(engine))
+		return 0;
 	n = uffd_read(engine->uffd, events, UFFD_READ_MAX);
 	now = n > 0 ? clock_ns() : 0;
 	for (int i = 0; i < n; i++) {
@@ -89,8 +110,6 @@ static unsigned serve_all(struct fault_thread *fault)
 		else
 			fault->todo[fault->todo_head++ % TODO_MAX] = todo;
 	}
-	if (did && engine_used(fault->engine) > fault->engine->budget.high)
-		engine_wake_take(fault->engine);
 	return did;
 }
 
@@ -111,15 +130,13 @@ static void rest(struct fault_thread *fault)
 		n = store_arm(engine->store, STORE_READS, fds + 2, STORE_LANE_FDS);
 	if (n < 0)
 		return;
-	if (poll(fds, 2 + (nfds_t)n, retry ? RETRY_MS : -1) > 0 && (fds[1].revents & POLLIN))
+	atomic_store_explicit(&engine->fault_asleep, 1, memory_order_relaxed);
+	n = poll(fds, 2 + (nfds_t)n, retry ? RETRY_MS : -1);
+	atomic_store_explicit(&engine->fault_asleep, 0, memory_order_relaxed);
+	if (n > 0 && (fds[1].revents & POLLIN)) {
+		awake_note(&engine->awake, clock_ns());
 		(void)!read(engine->wake_fd, &ignored, sizeof(ignored));
-}
-
-static bool something_to_read(const struct engine *engine)
-{
-	struct pollfd fd = {.fd = engine->uffd, .events = POLLIN};
-
-	return poll(&fd, 1, 0) > 0;
+	}
 }
 
 /* The control thread was asked to end the process and does not get to it. */
@@ -130,15 +147,28 @@ static void end_if_late(struct engine *engine)
 		engine_die(engine, "a page cannot be served, ending this program");
 }
 
+/* Now, while the program waits for its page or has just got it. */
+static void make_room(struct engine *engine)
+{
+	if (engine_used(engine) <= engine->budget.high)
+		return;
+	if (take_some(engine))
+		atomic_store_explicit(&engine->room_ns, clock_ns(), memory_order_relaxed);
+	if (writer_is_busy(engine->writer) || engine_wants_take(engine))
+		engine_wake_take(engine);
+}
+
 static unsigned turn(struct fault_thread *fault)
 {
-	unsigned did = 0;
+	unsigned did = fault_read(fault);
 
-	if (something_to_read(fault->engine))
-		did += fault_read(fault);
 	end_if_late(fault->engine);
 	if (fault->todo_head != fault->todo_tail)
 		did += serve_all(fault);
+	if (did) {
+		fetch_post(fault);
+		make_room(fault->engine);
+	}
 	did += fetch_turn(fault);
 	if (atomic_load_explicit(&fault->engine->recalls, memory_order_relaxed))
 		recall_step(fault);

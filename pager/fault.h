@@ -94,7 +94,9 @@ const void *place_fill(struct fault_thread *fault, uint64_t word);
 /* Begins to fetch the run around a remote page. Under map_lock. */
 enum served fetch_begin(struct fault_thread *fault, uint64_t address, struct stream_advice advice,
 			uint64_t since_ns);
-/* Posts what waits, takes completions, places what arrived. Returns how much was done. */
+/* Posts what waits: done early, so that the donor works meanwhile. Returns how much was done. */
+unsigned fetch_post(struct fault_thread *fault);
+/* The same; then takes completions, places what arrived. Returns how much was done. */
 unsigned fetch_turn(struct fault_thread *fault);
 
 /* The same without placing: for a caller that waits for one fetch and holds the map lock. */

@@ -262,15 +262,22 @@ static unsigned advance(struct fault_thread *fault, struct fetch *fetch)
 	return did + 1;
 }
 
-unsigned fetch_turn(struct fault_thread *fault)
+unsigned fetch_post(struct fault_thread *fault)
 {
 	unsigned did = 0;
 
-	if (!fault->busy_fetches)
-		return 0;
-	for (unsigned i = 0; i < FETCHES; i++)
+	for (unsigned i = 0; fault->busy_fetches && i < FETCHES; i++)
 		if (fault->fetches[i].busy && fault->fetches[i].posted < fault->fetches[i].ios)
 			did += post(fault, &fault->fetches[i]);
+	return did;
+}
+
+unsigned fetch_turn(struct fault_thread *fault)
+{
+	unsigned did = fetch_post(fault);
+
+	if (!fault->busy_fetches)
+		return did;
 	did += take_completions(fault);
 	for (unsigned i = 0; i < FETCHES; i++)
 		if (fault->fetches[i].busy)
@@ -280,10 +287,7 @@ unsigned fetch_turn(struct fault_thread *fault)
 
 unsigned fetch_wait_turn(struct fault_thread *fault)
 {
-	unsigned did = 0;
+	unsigned did = fetch_post(fault);
 
-	for (unsigned i = 0; i < FETCHES; i++)
-		if (fault->fetches[i].busy && fault->fetches[i].posted < fault->fetches[i].ios)
-			did += post(fault, &fault->fetches[i]);
 	return did + take_completions(fault);
 }

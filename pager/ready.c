@@ -168,6 +168,8 @@ void engine_make_ready(struct engine *engine)
 	atomic_store(&engine->phase, ENGINE_OPENING);
 	engine_wake_take(engine);
 	err = open_donors(engine);
+	if (!err && engine->config.keep_awake)
+		awake_open(&engine->awake);
 	end_opening(engine, err ? ENGINE_UNPAGED : ENGINE_ACTIVE);
 	if (err)
 		stay_unpaged(engine, err);

@@ -1,12 +1,14 @@
 /*
- * The take-out thread. A page goes this way, each step in a batch:
+ * Taking out. A page goes this way, each step in a batch:
  *
  *   eviction order ─ victims ─ UFFDIO_MOVE ─▶ staged, BUSY
  *   look: one word ──▶ KEPT     unchanged ──▶ KEPT     new ──▶ copied to a batch's buffer
  *   batch: slots, one large write ──▶ WRITING ──▶ KEPT
  *   tail of the staging area ──▶ dropped: REMOTE or FILLED
  *
- * The second and third line are write.c's.
+ * The second and third line are write.c's. Two threads do this: the fault thread a little after
+ * each fault that needed room, and the take-out thread what is left to do when nobody faults.
+ * Whoever holds the take lock is at it; the other one goes on without.
  */
 #include "pager/take.h"
 
@@ -23,20 +25,23 @@
 #define VICTIMS WRITER_PAGES
 #define RUNS_PER_LOCK 8u /* single pages cost 1 us each under the lock; faults wait for it */
 #define NAP_NS 200000u
+#define SOME_RUNS 16u /* by the fault thread: other faults wait meanwhile */
 
-struct take_thread {
+struct take {
 	struct engine *engine;
+	struct lock lock;	   /* guards all below, and the tail of the staging area */
 	uint32_t victims[VICTIMS]; /* popped, still marked as queued */
 	uint32_t victim_count;
 	uint64_t shared[VICTIMS]; /* addresses that fork has left shared */
 	uint32_t shared_count;
-	bool barren; /* the last attempt found nothing that the kernel would give */
+	bool draining; /* the thread is on the way down to the mark `low`; its own */
+	bool barren;   /* the last attempt found nothing that the kernel would give */
 };
 
 /* ---- out of the program ---- */
 
 /* Fills the list of victims. Under map_lock. */
-static void choose(struct take_thread *take)
+static void choose(struct take *take)
 {
 	struct engine *engine = take->engine;
 	uint32_t id;
@@ -52,7 +57,7 @@ static void choose(struct take_thread *take)
 }
 
 /* Victims from `i` on that lie side by side and are still resident. */
-static uint32_t run_of(struct take_thread *take, uint32_t i)
+static uint32_t run_of(struct take *take, uint32_t i)
 {
 	struct page_table *table = take->engine->table;
 	uint32_t n = 0;
@@ -79,7 +84,7 @@ static void now_staged(struct engine *engine, uint32_t id)
 }
 
 /* The kernel would not move this one. Under map_lock. */
-static void refused(struct take_thread *take, uint32_t id, int err)
+static void refused(struct take *take, uint32_t id, int err)
 {
 	struct engine *engine = take->engine;
 	struct page *page = page_by_id(engine->table, id);
@@ -92,32 +97,33 @@ static void refused(struct take_thread *take, uint32_t id, int err)
 		return;
 	}
 	stats_count(&engine->stats->refused, 1);
-	if (err == -EBUSY && atomic_load_explicit(&engine->forks, memory_order_relaxed))
+	if (err == -EBUSY && take->shared_count < VICTIMS &&
+	    atomic_load_explicit(&engine->forks, memory_order_relaxed))
 		take->shared[take->shared_count++] = page_address(engine->table, id);
 	if (!fifo_push(engine->order, id))
 		page_set_queued(engine->table, page, false);
 }
 
 /* A victim that has been dropped or taken meanwhile. */
-static void pass_over(struct take_thread *take, uint32_t id)
+static void pass_over(struct take *take, uint32_t id)
 {
 	page_set_queued(take->engine->table, page_by_id(take->engine->table, id), false);
 }
 
 /*
- * Moves victims from *i on, a few runs at most. Returns 0, or -EAGAIN when the map is changing, or
+ * Moves victims from *i on, a few of *left runs. Returns 0, or -EAGAIN when the map is changing, or
  * -ENOBUFS when the staging area is full.
  */
-static int move_some(struct take_thread *take, uint32_t *i, unsigned *moved_pages)
+static int move_some(struct take *take, uint32_t *i, unsigned *left, unsigned *moved_pages)
 {
 	struct engine *engine = take->engine;
 	struct stage *stage = &engine->stage;
 
 	if (engine->unsettled)
 		return -EAGAIN;
-	for (unsigned runs = 0; runs < RUNS_PER_LOCK && *i < take->victim_count &&
+	for (unsigned runs = 0; runs < RUNS_PER_LOCK && *left && *i < take->victim_count &&
 				!(runs && atomic_load(&engine->lock_wanted));
-	     runs++) {
+	     runs++, (*left)--) {
 		uint32_t n = run_of(take, *i);
 		uint64_t moved;
 		int err;
@@ -147,15 +153,15 @@ static int move_some(struct take_thread *take, uint32_t *i, unsigned *moved_page
  * pages that it knows to be exclusive. Writing nothing to them makes them so (madvise(2)). Not
  * under the lock: the page may be gone by now, and then this is a fault like any other.
  */
-static void make_exclusive(struct take_thread *take)
+static void make_exclusive(struct take *take)
 {
 	for (uint32_t i = 0; i < take->shared_count; i++)
 		(void)madvise((void *)(uintptr_t)take->shared[i], PAGE_BYTES, MADV_POPULATE_WRITE);
 	take->shared_count = 0;
 }
 
-/* Takes out up to a batch of pages. Returns how many. */
-static unsigned take_out(struct take_thread *take)
+/* Takes out up to a batch of pages, in `runs` runs at most. Returns how many. */
+static unsigned take_out(struct take *take, unsigned runs)
 {
 	struct engine *engine = take->engine;
 	uint64_t first = engine->stage.head;
@@ -163,11 +169,11 @@ static unsigned take_out(struct take_thread *take)
 	uint32_t i = 0;
 	int err = 0;
 
-	while (!err && (i == 0 || i < take->victim_count)) {
+	while (!err && runs && (i == 0 || i < take->victim_count)) {
 		engine_lock_last(engine);
 		if (i == 0)
 			choose(take);
-		err = move_some(take, &i, &moved);
+		err = move_some(take, &i, &runs, &moved);
 		engine_unlock(engine);
 		if (!take->victim_count)
 			break;
@@ -175,7 +181,6 @@ static unsigned take_out(struct take_thread *take)
 	memmove(take->victims, take->victims + i,
 		(take->victim_count - i) * sizeof(take->victims[0]));
 	take->victim_count -= i;
-	make_exclusive(take);
 	take->barren = !err && !moved;
 	stats_count(&engine->stats->taken, moved);
 	if (moved)
@@ -194,7 +199,7 @@ static void now_out(struct engine *engine, uint32_t id)
 }
 
 /* Drops up to n pages from the tail on. Returns how many places became free. */
-static unsigned drop(struct take_thread *take, uint64_t n)
+static unsigned drop(struct take *take, uint64_t n)
 {
 	struct engine *engine = take->engine;
 	struct stage *stage = &engine->stage;
@@ -235,7 +240,7 @@ static uint64_t pages_over(const struct engine *engine, uint64_t mark)
 	return used > mark ? used - mark : 0;
 }
 
-static bool may_take(struct take_thread *take)
+static bool may_take(struct take *take)
 {
 	const struct engine *engine = take->engine;
 
@@ -243,22 +248,51 @@ static bool may_take(struct take_thread *take)
 	       writer_has_room(engine->writer);
 }
 
-static unsigned turn(struct take_thread *take)
+/* One step towards the mark `low`. Under the take lock. */
+static unsigned step(struct take *take, unsigned runs)
 {
-	struct engine *engine = take->engine;
-	uint64_t over = pages_over(engine, engine->budget.low);
-	unsigned did = writer_turn(engine->writer);
+	uint64_t over = pages_over(take->engine, take->engine->budget.low);
+	unsigned did = 0;
 
 	if (over) {
 		did += drop(take, over);
 		if (may_take(take))
-			did += take_out(take);
+			did += take_out(take, runs);
 	}
 	return did;
 }
 
+unsigned take_some(struct engine *engine)
+{
+	struct take *take = engine->take;
+	unsigned did;
+
+	if (atomic_load_explicit(&engine->recalls, memory_order_relaxed) ||
+	    atomic_load_explicit(&engine->phase, memory_order_relaxed) != ENGINE_ACTIVE ||
+	    !lock_try(&take->lock))
+		return 0;
+	did = step(take, SOME_RUNS);
+	lock_release(&take->lock);
+	return did;
+}
+
+static unsigned turn(struct take *take)
+{
+	unsigned did = writer_turn(take->engine->writer);
+
+	take->draining = (take->draining && pages_over(take->engine, take->engine->budget.low)) ||
+			 engine_wants_take(take->engine);
+	if (!take->draining)
+		return did;
+	lock_acquire(&take->lock);
+	did += step(take, VICTIMS);
+	make_exclusive(take);
+	lock_release(&take->lock);
+	return did;
+}
+
 /* Waits for the donors, or a moment, or until it is wanted. */
-static void rest(struct take_thread *take)
+static void rest(struct take *take)
 {
 	struct engine *engine = take->engine;
 	uint32_t seen = atomic_load(&engine->take_word);
@@ -271,17 +305,17 @@ static void rest(struct take_thread *take)
 			(void)poll(fds, (nfds_t)n, 1);
 		return;
 	}
-	if (writer_is_busy(engine->writer) || pages_over(engine, engine->budget.high)) {
+	if (writer_is_busy(engine->writer) || engine_wants_take(engine)) {
 		futex_sleep(&engine->take_word, seen, NAP_NS);
 		return;
 	}
 	atomic_store(&engine->take_asleep, 1);
-	if (!pages_over(engine, engine->budget.high) && !atomic_load(&engine->recalls))
+	if (!engine_wants_take(engine) && !atomic_load(&engine->recalls))
 		futex_sleep(&engine->take_word, seen, 0);
 	atomic_store(&engine->take_asleep, 0);
 }
 
-static void note_fullness(struct take_thread *take)
+static void note_fullness(struct take *take)
 {
 	struct engine *engine = take->engine;
 	bool full = writer_waits_for_slots(engine->writer) && store_is_full(engine->store);
@@ -320,7 +354,7 @@ static void adopt_meanwhile(struct engine *engine)
 
 static void *run(void *arg)
 {
-	struct take_thread *take = arg;
+	struct take *take = arg;
 	struct engine *engine = take->engine;
 	unsigned did;
 
@@ -350,7 +384,7 @@ static void *run(void *arg)
 
 int take_start(struct engine *engine)
 {
-	struct take_thread *take = own_alloc(sizeof(*take));
+	struct take *take = own_alloc(sizeof(*take));
 
 	if (!take)
 		return -ENOMEM;

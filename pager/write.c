@@ -35,13 +35,13 @@ struct batch {
 	uint32_t pages, slotted;
 	uint32_t ios, posted, done;
 	int status;
-	bool busy;
+	_Atomic bool busy; /* whoever fills it sets this last; the take-out thread clears it last */
 };
 
 struct writer {
 	struct engine *engine;
 	struct batch batches[BATCHES];
-	uint32_t busy_batches;
+	_Atomic uint32_t busy_batches;
 	uint64_t reclaim_at; /* address up to which resident pages have given up their slots */
 };
 
@@ -166,8 +166,8 @@ void writer_look(struct writer *writer, uint64_t first, uint64_t end)
 		       PAGE_BYTES);
 	batch->slotted = batch->ios = batch->posted = batch->done = 0;
 	batch->status = 0;
-	batch->busy = true;
-	writer->busy_batches++;
+	atomic_fetch_add(&writer->busy_batches, 1);
+	atomic_store(&batch->busy, true);
 }
 
 /* ---- to the store ---- */
@@ -279,8 +279,8 @@ static void finish(struct writer *writer, struct batch *batch)
 		stored(engine, &batch->outs[i]);
 	engine_unlock(engine);
 	stats_count(&engine->stats->written, batch->pages);
-	batch->busy = false;
-	writer->busy_batches--;
+	atomic_store(&batch->busy, false);
+	atomic_fetch_sub(&writer->busy_batches, 1);
 }
 
 void writer_renumber(struct writer *writer, uint32_t from, uint32_t to)

@@ -2,6 +2,8 @@
  * What happens to pages that were taken out: finds out what they hold (one word, nothing new,
  * something new), gives what is new a slot and writes it to the store in large batches. Take-out
  * thread, but for what is said below.
+ *
+ * A batch passes from whoever looked to the take-out thread, which writes it.
  */
 #ifndef PAGER_WRITE_H
 #define PAGER_WRITE_H
@@ -21,7 +23,7 @@ int writer_register(struct writer *writer) MUST_CHECK;
 /*
  * Looks at the places [first, end) of the staging area, which are BUSY: at most WRITER_PAGES of
  * them, and only if there is room. What need not be written is KEPT afterwards; the rest is in a
- * batch.
+ * batch. Whoever holds the take lock.
  */
 void writer_look(struct writer *writer, uint64_t first, uint64_t end);
 bool writer_has_room(const struct writer *writer);
@@ -29,7 +31,7 @@ bool writer_has_room(const struct writer *writer);
 /* Finds slots, posts writes, takes completions. Never waits. Returns how much was done. */
 unsigned writer_turn(struct writer *writer);
 
-/* Whether some batch is on its way; and whether one cannot go on for want of slots. */
+/* Whether some batch is on its way (any thread); and whether one cannot go on for want of slots. */
 bool writer_is_busy(const struct writer *writer);
 bool writer_waits_for_slots(const struct writer *writer);
 

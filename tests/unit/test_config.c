@@ -114,6 +114,7 @@ static void every_variable_is_read(void)
 					 "LIBPAGER_DONORS=10.0.0.7:7000 other",
 					 "LIBPAGER_REQUIRE=1",
 					 "LIBPAGER_TRANSPORT=tcp",
+					 "LIBPAGER_CPU_LATENCY=off",
 					 "LIBPAGER_LOG=debug",
 					 "LIBPAGER_LOG_FILE=/tmp/log",
 					 NULL};
@@ -122,6 +123,7 @@ static void every_variable_is_read(void)
 	CU_ASSERT_EQUAL(config.local_bytes, 512u << 20);
 	CU_ASSERT_EQUAL(config.donor_count, 2);
 	CU_ASSERT_EQUAL(config.transport, CONFIG_TCP);
+	CU_ASSERT_FALSE(config.keep_awake);
 	CU_ASSERT_EQUAL(config.log_level, LOG_DEBUG);
 	CU_ASSERT_TRUE(config.require);
 	CU_ASSERT_STRING_EQUAL(config.log_file, "/tmp/log");
@@ -145,6 +147,7 @@ static void a_wrong_text_is_named_with_what_was_expected(void)
 	refused("LIBPAGER_LOCAL=0", "LIBPAGER_LOCAL=0: too small: at least 8M is needed");
 	refused("LIBPAGER_TRANSPORT=rdma",
 		"LIBPAGER_TRANSPORT=rdma: not a transport: write auto, shm or tcp");
+	refused("LIBPAGER_CPU_LATENCY=0", "LIBPAGER_CPU_LATENCY=0: write auto or off");
 	refused("LIBPAGER_REQUIRE=yes", "LIBPAGER_REQUIRE=yes: write 0 or 1");
 	refused("LIBPAGER_LOG=loud",
 		"LIBPAGER_LOG=loud: not a log level: write debug, info, warn, error or off");
