@@ -15,6 +15,7 @@ enum {
 	OPT_DONOR,
 	OPT_DONORS,
 	OPT_TRANSPORT,
+	OPT_CPU_LATENCY,
 	OPT_REQUIRE,
 	OPT_LOG,
 	OPT_LOG_FILE,
@@ -26,6 +27,7 @@ static const struct option options[] = {
 	{"donor", required_argument, NULL, OPT_DONOR},
 	{"donors", required_argument, NULL, OPT_DONORS},
 	{"transport", required_argument, NULL, OPT_TRANSPORT},
+	{"cpu-latency", required_argument, NULL, OPT_CPU_LATENCY},
 	{"require", no_argument, NULL, OPT_REQUIRE},
 	{"log", required_argument, NULL, OPT_LOG},
 	{"log-file", required_argument, NULL, OPT_LOG_FILE},
@@ -65,6 +67,16 @@ static int take_transport(struct run_request *request, const char *text)
 	return 0;
 }
 
+static int take_cpu_latency(struct run_request *request, const char *text)
+{
+	char why[CONFIG_WHY_BYTES];
+
+	if (config_set_cpu_latency(&request->config, text, why))
+		return ctl_fail(CTL_USAGE, "run: --cpu-latency %s", why);
+	request->cpu_latency = text;
+	return 0;
+}
+
 static int take_log(struct run_request *request, const char *text)
 {
 	enum log_level level;
@@ -98,6 +110,8 @@ static int take_option(struct run_request *request, bool *first_donor, int optio
 		return take_donor(request, first_donor, option, optarg);
 	case OPT_TRANSPORT:
 		return take_transport(request, optarg);
+	case OPT_CPU_LATENCY:
+		return take_cpu_latency(request, optarg);
 	case OPT_LOG:
 		return take_log(request, optarg);
 	case OPT_LOG_FILE:
@@ -210,6 +224,16 @@ static int set_given(const char *name, const char *value)
 
 int run_set_environment(const struct run_request *request, const char *library)
 {
+	const struct {
+		const char *name, *value;
+	} given[] = {
+		{"LIBPAGER_TRANSPORT", request->transport},
+		{"LIBPAGER_CPU_LATENCY", request->cpu_latency},
+		{"LIBPAGER_LOG", request->log},
+		{"LIBPAGER_LOG_FILE", request->log_file},
+		{"LIBPAGER_REQUIRE", request->config.require ? "1" : NULL},
+	};
+	unsigned i;
 	int err;
 
 	err = set_local(&request->config);
@@ -218,18 +242,11 @@ int run_set_environment(const struct run_request *request, const char *library)
 	err = set_donors(&request->config);
 	if (err)
 		return err;
-	err = set_given("LIBPAGER_TRANSPORT", request->transport);
-	if (err)
-		return err;
-	err = set_given("LIBPAGER_LOG", request->log);
-	if (err)
-		return err;
-	err = set_given("LIBPAGER_LOG_FILE", request->log_file);
-	if (err)
-		return err;
-	err = set_given("LIBPAGER_REQUIRE", request->config.require ? "1" : NULL);
-	if (err)
-		return err;
+	for (i = 0; i < ARRAY_LEN(given); i++) {
+		err = set_given(given[i].name, given[i].value);
+		if (err)
+			return err;
+	}
 	return set_preload(library);
 }
 
@@ -284,6 +301,8 @@ const struct ctl_command ctl_run = {
 		   "  --donor HOST:PORT  a donor, or unix:/PATH; several are several options\n"
 		   "  --donors FILE      donors, one a line, # for comments\n"
 		   "  --transport WHICH  auto (the default), shm or tcp\n"
+		   "  --cpu-latency HOW  auto (the default) keeps idle CPUs awake while it pages,\n"
+		   "                     where that pays and is permitted; or off\n"
 		   "  --require          do not run it if no donor answers\n"
 		   "  --log LEVEL        debug, info, warn (the default), error or off\n"
 		   "  --log-file FILE    where its lines go, instead of standard error\n"

@@ -11,6 +11,7 @@ struct run_request {
 	/* each NULL if not given */
 	const char *library;
 	const char *transport;
+	const char *cpu_latency;
 	const char *log;
 	const char *log_file;
 	char **program; /* its argv: the rest of ours */

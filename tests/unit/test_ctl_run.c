@@ -51,8 +51,8 @@ static void is_refused(const char *line, const char *word)
 static void forget_variables(void)
 {
 	static const char *const names[] = {
-		"LIBPAGER_LOCAL", "LIBPAGER_DONORS",   "LIBPAGER_TRANSPORT", "LIBPAGER_REQUIRE",
-		"LIBPAGER_LOG",	  "LIBPAGER_LOG_FILE", "LD_PRELOAD"};
+		"LIBPAGER_LOCAL",   "LIBPAGER_DONORS", "LIBPAGER_TRANSPORT", "LIBPAGER_CPU_LATENCY",
+		"LIBPAGER_REQUIRE", "LIBPAGER_LOG",    "LIBPAGER_LOG_FILE",  "LD_PRELOAD"};
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		unsetenv(names[i]);
@@ -100,6 +100,7 @@ static void what_is_not_given_is_not_set(void)
 	CU_ASSERT_EQUAL_FATAL(parse("run --local 64M --donor a ls"), 0);
 	CU_ASSERT_EQUAL(run_set_environment(&request, "/l.so"), 0);
 	CU_ASSERT_PTR_NULL(getenv("LIBPAGER_TRANSPORT"));
+	CU_ASSERT_PTR_NULL(getenv("LIBPAGER_CPU_LATENCY"));
 	CU_ASSERT_PTR_NULL(getenv("LIBPAGER_REQUIRE"));
 	CU_ASSERT_PTR_NULL(getenv("LIBPAGER_LOG"));
 	CU_ASSERT_STRING_EQUAL(getenv("LD_PRELOAD"), "/l.so");
@@ -110,10 +111,11 @@ static void what_is_given_is_set(void)
 	forget_variables();
 	setenv("LD_PRELOAD", "/other.so", 1);
 	CU_ASSERT_EQUAL_FATAL(parse("run --local 64M --donor a --transport tcp --require "
-				    "--log off --log-file /x ls"),
+				    "--cpu-latency off --log off --log-file /x ls"),
 			      0);
 	CU_ASSERT_EQUAL(run_set_environment(&request, "/l.so"), 0);
 	CU_ASSERT_STRING_EQUAL(getenv("LIBPAGER_TRANSPORT"), "tcp");
+	CU_ASSERT_STRING_EQUAL(getenv("LIBPAGER_CPU_LATENCY"), "off");
 	CU_ASSERT_STRING_EQUAL(getenv("LIBPAGER_REQUIRE"), "1");
 	CU_ASSERT_STRING_EQUAL(getenv("LIBPAGER_LOG"), "off");
 	CU_ASSERT_STRING_EQUAL(getenv("LIBPAGER_LOG_FILE"), "/x");
@@ -132,6 +134,7 @@ static void what_is_wrong_is_named(void)
 	is_refused("run --local 1G --donor a:99999 ls", "a:99999");
 	is_refused("run --local 1G --donor unix:here ls", "unix:here");
 	is_refused("run --local 1G --donor a --transport udp ls", "udp");
+	is_refused("run --local 1G --donor a --cpu-latency never ls", "--cpu-latency never");
 	is_refused("run --local 1G --donor a --log loud ls", "loud");
 	is_refused("run --local 1G --donors /nowhere/list ls", "/nowhere/list");
 	is_refused("run --local 1G --donors nowhere ls", "./nowhere");
