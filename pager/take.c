@@ -25,7 +25,7 @@
 #define VICTIMS WRITER_PAGES
 #define RUNS_PER_LOCK 8u /* single pages cost 1 us each under the lock; faults wait for it */
 #define NAP_NS 200000u
-#define SOME_RUNS 16u /* by the fault thread: other faults wait meanwhile */
+#define SOME_RUNS 32u /* by the fault thread: other faults wait meanwhile */
 
 struct take {
 	struct engine *engine;
