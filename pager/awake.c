@@ -8,7 +8,6 @@
 #define REQUEST_FILE "/dev/cpu_dma_latency"
 #define NO_LATENCY 0	       /* us: idle CPUs poll */
 #define ANY_LATENCY 2000000000 /* us: the kernel's own PM_QOS_CPU_LATENCY_DEFAULT_VALUE */
-#define DEAR_NS 25000u	       /* a wake-up on hardware takes 2 to 10 us */
 #define LOST_NS 20000000u      /* a measurement that did not come back */
 /*
  * Not each wake-up meets a CPU that sleeps, and a busy host makes a cheap one late. So a dear one
@@ -19,8 +18,7 @@
 #define MOST_SCORE 48u
 #define FIRST_SAMPLES 16u	 /* taken at once; more while faults come */
 #define BUSY_FAULTS_PER_MS 1u	 /* from here on it pays */
-#define BUSY_LASTS_NS 100000000u /* each change of the request wakes all idle CPUs: not too often \
-				  */
+#define BUSY_LASTS_NS 100000000u /* each change of the request wakes all idle CPUs */
 
 void awake_open(struct awake *awake)
 {
@@ -49,7 +47,7 @@ static bool settle(struct awake *awake, uint64_t now_ns)
 	if (!awake->asked_ns)
 		return true;
 	if (woken_ns >= awake->asked_ns) {
-		count(awake, woken_ns - awake->asked_ns > DEAR_NS);
+		count(awake, woken_ns - awake->asked_ns > AWAKE_DEAR_NS);
 		awake->asked_ns = 0;
 		return true;
 	}

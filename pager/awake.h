@@ -21,6 +21,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define AWAKE_DEAR_NS 25000u /* a wake-up on hardware takes 2 to 10 us */
+
 struct awake {
 	int fd; /* -1: not permitted, or not wanted */
 	bool held;

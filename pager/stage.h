@@ -7,7 +7,7 @@
  *         tail                                                  head
  *          │  KEPT  DEAD  KEPT  KEPT  WRITING  WRITING  BUSY  BUSY │
  *
- *   BUSY     the take-out thread reads it: copy it, do not move it
+ *   BUSY     whoever takes out reads it: copy it, do not move it
  *   WRITING  its content is in a buffer on the way to the store; the page may be moved back
  *   KEPT     its content is in the store, or one repeated word: it may be dropped
  *   DEAD     no page of the program refers to it any more
@@ -18,7 +18,8 @@
  * therefore pages are dropped by moving them on into a second area, of a second descriptor without
  * events, and dropping them there. Costs 0.1 us a page (docs/uffd.md).
  *
- * Guarded by the engine's map lock, but for stage_drop(), which the take-out thread calls without.
+ * Guarded by the engine's map lock, but for stage_drop(), which whoever holds the take lock calls
+ * without.
  */
 #ifndef PAGER_STAGE_H
 #define PAGER_STAGE_H

@@ -1,5 +1,6 @@
 #include "pager/ctl/doctor.h"
 
+#include "pager/awake.h"
 #include "common/base/clock.h"
 #include "pager/ctl/format.h"
 
@@ -16,7 +17,6 @@
 #define REQUEST_FILE "/dev/cpu_dma_latency"
 #define IDLE_DRIVER_FILE "/sys/devices/system/cpu/cpuidle/current_driver"
 
-#define DEAR_NS 25000u /* from here on libpager acts: as in pager/awake.c */
 #define ROUNDS 20u
 #define NAP_US 2000		 /* a guess: enough for a CPU to go as deep as it does */
 #define PATIENCE_NS 90000000u	 /* for all of it: twice what the naps take */
@@ -164,7 +164,7 @@ void doctor_judge_latency(struct report *report, uint64_t p50_ns, int obstacle)
 	char text[FORMAT_BYTES];
 
 	format_duration(p50_ns, text);
-	if (p50_ns <= DEAR_NS)
+	if (p50_ns <= AWAKE_DEAR_NS)
 		report_add(report, REPORT_OK, "cpu-latency", NULL, "waking an idle CPU takes %s",
 			   text);
 	else if (!obstacle)
