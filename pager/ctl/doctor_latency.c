@@ -1,7 +1,7 @@
 #include "pager/ctl/doctor.h"
 
-#include "pager/awake.h"
 #include "common/base/clock.h"
+#include "pager/awake.h"
 #include "pager/ctl/format.h"
 
 #include <errno.h>
