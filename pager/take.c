@@ -34,7 +34,7 @@ struct take {
 	uint32_t victim_count;
 	uint64_t shared[VICTIMS]; /* addresses that fork has left shared */
 	uint32_t shared_count;
-	bool draining; /* the thread is on the way down to the mark `low`; its own */
+	bool draining;	     /* the thread is on the way down to the mark `low`; its own */
 	_Atomic bool barren; /* the last attempt found nothing that the kernel would give */
 };
 

@@ -110,14 +110,11 @@ static void an_empty_variable_counts_as_unset(void)
 
 static void every_variable_is_read(void)
 {
-	const char *const variables[] = {"LIBPAGER_LOCAL=512M",
-					 "LIBPAGER_DONORS=10.0.0.7:7000 other",
-					 "LIBPAGER_REQUIRE=1",
-					 "LIBPAGER_TRANSPORT=tcp",
-					 "LIBPAGER_CPU_LATENCY=off",
-					 "LIBPAGER_LOG=debug",
-					 "LIBPAGER_LOG_FILE=/tmp/log",
-					 NULL};
+	const char *const variables[] = {
+		"LIBPAGER_LOCAL=512M",	      "LIBPAGER_DONORS=10.0.0.7:7000 other",
+		"LIBPAGER_REQUIRE=1",	      "LIBPAGER_TRANSPORT=tcp",
+		"LIBPAGER_CPU_LATENCY=off",   "LIBPAGER_LOG=debug",
+		"LIBPAGER_LOG_FILE=/tmp/log", NULL};
 
 	CU_ASSERT_EQUAL_FATAL(from_env(variables), 0);
 	CU_ASSERT_EQUAL(config.local_bytes, 512u << 20);
