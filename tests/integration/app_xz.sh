@@ -21,14 +21,17 @@ awk -v lines=$((12000 * (1 + LONG))) 'BEGIN {
 real_program xz -9 -T1 -c "$TMP/input"
 xz -dc "$TMP/paged.out" | cmp - "$TMP/input" >&2 || fail "what was compressed is something else"
 
-# Back: what repeats lies farther behind than memory of half the dictionary reaches.
-awk -v lines=$((200000 * (1 + LONG))) 'BEGIN {
+# Back: one text and then half of it again, so what repeats lies farther behind than half of the
+# memory reaches.
+LINES=560000
+awk -v lines=$LINES 'BEGIN {
 	for (i = 0; i < lines; i++)
 		printf "%d a line of the longer input, with number %d\n", i, (i * 48271) % 2147483647
 }' >"$TMP/base"
-for ((turn = 0; turn < 4; turn++)); do
-	sed "s/7\$/7 $turn/" "$TMP/base"
-done >"$TMP/longer"
+{
+	cat "$TMP/base"
+	head -n $((LINES / 2)) "$TMP/base" | sed 's/7$/7 again/'
+} >"$TMP/longer"
 xz -T1 --lzma2=preset=0,dict=64MiB -c "$TMP/longer" >"$TMP/longer.xz" || fail "xz: status $?"
 real_program xz -dc "$TMP/longer.xz"
 same_output "$TMP/longer" "$TMP/paged.out"
