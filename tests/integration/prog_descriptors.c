@@ -80,14 +80,37 @@ static void write_all(uint64_t version)
 			memory[page * PAGE_WORDS + word] = word_of(page, word, version);
 }
 
+static unsigned wrong_words(size_t page, uint64_t version)
+{
+	const volatile uint64_t *words = memory + page * PAGE_WORDS;
+	unsigned n = 0;
+
+	for (unsigned word = 0; word < PAGE_WORDS; word++)
+		n += words[word] != word_of(page, word, version);
+	return n;
+}
+
+/* Says whether it stays so: a wrong page in memory does, a wrong look at it need not. */
+static NORETURN void is_wrong(size_t page, unsigned word, uint64_t version, const char *who)
+{
+	const volatile uint64_t *at = &memory[page * PAGE_WORDS + word];
+	uint64_t first = *at;
+	unsigned wrong = wrong_words(page, version);
+
+	usleep(10000);
+	give_up("%s: page %zu word %u is %#llx, not %#llx; %u words of the page are wrong, "
+		"and a moment later %u",
+		who, page, word, (unsigned long long)first,
+		(unsigned long long)word_of(page, word, version), wrong,
+		wrong_words(page, version));
+}
+
 static void check_all(uint64_t version, const char *who)
 {
 	for (size_t page = 0; page < page_count; page++)
 		for (unsigned word = 0; word < PAGE_WORDS; word++)
 			if (memory[page * PAGE_WORDS + word] != word_of(page, word, version))
-				give_up("%s: page %zu word %u is %#llx, not %#llx", who, page, word,
-					(unsigned long long)memory[page * PAGE_WORDS + word],
-					(unsigned long long)word_of(page, word, version));
+				is_wrong(page, word, version, who);
 }
 
 /* ---- ways to lose descriptors ---- */

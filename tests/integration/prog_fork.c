@@ -60,19 +60,30 @@ static void write_page(size_t page, uint64_t version)
 		memory[page * PAGE_WORDS + word] = word_of(page, word, version);
 }
 
+/* Says whether it stays so: a wrong page in memory does, a wrong look at it need not. */
+static NORETURN void is_wrong(size_t page, unsigned word, uint64_t version, const char *who)
+{
+	const volatile uint64_t *words = memory + page * PAGE_WORDS;
+	uint64_t first = words[word];
+	unsigned wrong = 0, i;
+
+	usleep(10000);
+	for (i = 0; i < PAGE_WORDS; i++)
+		wrong += words[i] != word_of(page, i, version);
+	give_up("%s: page %zu word %u is %#llx, not %#llx (version %llu); a moment later %u words "
+		"of the page are wrong",
+		who, page, word, (unsigned long long)first,
+		(unsigned long long)word_of(page, word, version), (unsigned long long)version,
+		wrong);
+}
+
 static void check_page(size_t page, uint64_t version, const char *who)
 {
-	uint64_t got;
 	unsigned word;
 
-	for (word = 0; word < PAGE_WORDS; word++) {
-		got = memory[page * PAGE_WORDS + word];
-		if (UNLIKELY(got != word_of(page, word, version)))
-			give_up("%s: page %zu word %u is %#llx, not %#llx (version %llu)", who,
-				page, word, (unsigned long long)got,
-				(unsigned long long)word_of(page, word, version),
-				(unsigned long long)version);
-	}
+	for (word = 0; word < PAGE_WORDS; word++)
+		if (UNLIKELY(memory[page * PAGE_WORDS + word] != word_of(page, word, version)))
+			is_wrong(page, word, version, who);
 }
 
 static void write_all(size_t step, uint64_t version)
