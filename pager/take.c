@@ -148,15 +148,30 @@ static int move_some(struct take *take, uint32_t *i, unsigned *left, unsigned *m
 	return 0;
 }
 
+static bool is_resident(struct engine *engine, uint64_t address)
+{
+	const struct page *page;
+	bool resident;
+
+	engine_lock_last(engine);
+	page = page_find(engine->table, address);
+	resident = page && page->state == PAGE_RESIDENT;
+	engine_unlock(engine);
+	return resident;
+}
+
 /*
  * After a fork pages are shared copy-on-write, or were until the child went; the kernel moves only
  * pages that it knows to be exclusive. Writing nothing to them makes them so (madvise(2)). Not
- * under the lock: the page may be gone by now, and then this is a fault like any other.
+ * under the lock: the page may be gone by now, and then this is a fault like any other. But what
+ * the fault thread has noted a while ago may be something else entirely.
  */
 static void make_exclusive(struct take *take)
 {
 	for (uint32_t i = 0; i < take->shared_count; i++)
-		(void)madvise((void *)(uintptr_t)take->shared[i], PAGE_BYTES, MADV_POPULATE_WRITE);
+		if (is_resident(take->engine, take->shared[i]))
+			(void)madvise((void *)(uintptr_t)take->shared[i], PAGE_BYTES,
+				      MADV_POPULATE_WRITE);
 	take->shared_count = 0;
 }
 
