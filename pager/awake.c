@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#define REQUEST_FILE "/dev/cpu_dma_latency"
 #define NO_LATENCY 0	       /* us: idle CPUs poll */
 #define ANY_LATENCY 2000000000 /* us: the kernel's own PM_QOS_CPU_LATENCY_DEFAULT_VALUE */
 #define LOST_NS 20000000u      /* a measurement that did not come back */
@@ -22,7 +21,7 @@
 
 void awake_open(struct awake *awake)
 {
-	awake->fd = open(REQUEST_FILE, O_WRONLY | O_CLOEXEC);
+	awake->fd = open(AWAKE_FILE, O_WRONLY | O_CLOEXEC);
 }
 
 static void count(struct awake *awake, bool dear)

@@ -21,6 +21,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define AWAKE_FILE "/dev/cpu_dma_latency"
 #define AWAKE_DEAR_NS 25000u /* a wake-up on hardware takes 2 to 10 us */
 
 struct awake {
@@ -33,7 +34,7 @@ struct awake {
 	uint64_t turn_ns, busy_ns;
 };
 
-/* Opens the file; does nothing more if that is not permitted. */
+/* Opens the file, which asks for nothing yet. If that is not permitted fd is -1, and errno why. */
 void awake_open(struct awake *awake);
 
 /* Whether another measurement is wanted; then the caller wakes a thread that sleeps. */

@@ -15,6 +15,9 @@ void doctor_check_memory_group(struct report *report); /* limit of the memory cg
 void doctor_check_huge_pages(struct report *report);   /* transparent ones */
 void doctor_check_statistics(struct report *report);   /* /dev/shm */
 
+/* First line of a small file, without its end; "" if there is none. */
+void doctor_read_line(const char *path, char *out, int room);
+
 /* What it costs to wake a thread on an idle CPU; takes about a tenth of a second at most. */
 void doctor_check_cpu_latency(struct report *report);
 

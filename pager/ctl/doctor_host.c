@@ -17,8 +17,7 @@
 /* Under this, registering an arena for RDMA fails at once. Debian's default is an eighth of RAM. */
 #define MIN_LOCK_BYTES (64u << 20)
 
-/* First line of a small file, without its end; "" if there is none. */
-static void read_line(const char *path, char *out, int room)
+void doctor_read_line(const char *path, char *out, int room)
 {
 	FILE *file = fopen(path, "re");
 
@@ -55,7 +54,7 @@ static const char *way_text(enum uffd_way way)
 
 	if (way == UFFD_DEVICE)
 		return "through /dev/userfaultfd";
-	read_line("/proc/sys/vm/unprivileged_userfaultfd", allowed, sizeof(allowed));
+	doctor_read_line("/proc/sys/vm/unprivileged_userfaultfd", allowed, sizeof(allowed));
 	if (allowed[0] == '1')
 		return "to everybody, by vm.unprivileged_userfaultfd";
 	return geteuid() == 0 ? "to root" : "by CAP_SYS_PTRACE";
@@ -209,7 +208,7 @@ void doctor_check_huge_pages(struct report *report)
 	char line[80];
 	char *mode, *end;
 
-	read_line("/sys/kernel/mm/transparent_hugepage/enabled", line, sizeof(line));
+	doctor_read_line("/sys/kernel/mm/transparent_hugepage/enabled", line, sizeof(line));
 	mode = strchr(line, '[');
 	end = mode ? strchr(mode, ']') : NULL;
 	if (!end) {

@@ -5,7 +5,6 @@
 #include "pager/ctl/format.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -14,7 +13,6 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define REQUEST_FILE "/dev/cpu_dma_latency"
 #define IDLE_DRIVER_FILE "/sys/devices/system/cpu/cpuidle/current_driver"
 
 #define ROUNDS 20u
@@ -134,28 +132,23 @@ static bool is_only_one_cpu(void)
 /* Without a driver the kernel halts idle CPUs as it always did, and asks no request about it. */
 static bool has_idle_driver(void)
 {
-	char name[8] = "none";
-	int fd = open(IDLE_DRIVER_FILE, O_RDONLY | O_CLOEXEC);
+	char name[32];
 
-	if (fd < 0)
-		return false;
-	if (read(fd, name, sizeof(name)) < 0)
-		name[0] = '\0';
-	close(fd);
-	return strncmp(name, "none", 4) != 0;
+	doctor_read_line(IDLE_DRIVER_FILE, name, sizeof(name));
+	return name[0] && strcmp(name, "none") != 0;
 }
 
-/* What doctor_judge_latency() wants to know. What is opened here asks for nothing yet. */
+/* What doctor_judge_latency() wants to know. */
 static int find_obstacle(void)
 {
-	int fd;
+	struct awake awake;
 
 	if (!has_idle_driver())
 		return -ENODEV;
-	fd = open(REQUEST_FILE, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
+	awake_open(&awake);
+	if (awake.fd < 0)
 		return -errno;
-	close(fd);
+	close(awake.fd);
 	return 0;
 }
 
@@ -179,7 +172,7 @@ void doctor_judge_latency(struct report *report, uint64_t p50_ns, int obstacle)
 			   text);
 	else
 		report_add(report, REPORT_WARN, "cpu-latency",
-			   "let this user write to " REQUEST_FILE " (a udev rule), or on a virtual "
+			   "let this user write to " AWAKE_FILE " (a udev rule), or on a virtual "
 			   "machine turn on halt polling (haltpoll.guest_halt_poll_ns)",
 			   "waking an idle CPU takes %s, and libpager may not keep them awake: %s",
 			   text, strerror(-obstacle));

@@ -48,32 +48,16 @@ static int take_donor(struct run_request *request, bool *first, int option, cons
 	return ctl_add_donor(&request->config, "run", text);
 }
 
-static int take_local(struct run_request *request, const char *text)
+/* What config.h checks. */
+typedef int setter_fn(struct config *config, const char *text, char why[CONFIG_WHY_BYTES]);
+
+static int take_setting(struct run_request *request, setter_fn *set, const char *option,
+			const char *text)
 {
 	char why[CONFIG_WHY_BYTES];
 
-	if (config_set_local(&request->config, text, why))
-		return ctl_fail(CTL_USAGE, "run: --local %s", why);
-	return 0;
-}
-
-static int take_transport(struct run_request *request, const char *text)
-{
-	char why[CONFIG_WHY_BYTES];
-
-	if (config_set_transport(&request->config, text, why))
-		return ctl_fail(CTL_USAGE, "run: --transport %s", why);
-	request->transport = text;
-	return 0;
-}
-
-static int take_cpu_latency(struct run_request *request, const char *text)
-{
-	char why[CONFIG_WHY_BYTES];
-
-	if (config_set_cpu_latency(&request->config, text, why))
-		return ctl_fail(CTL_USAGE, "run: --cpu-latency %s", why);
-	request->cpu_latency = text;
+	if (set(&request->config, text, why))
+		return ctl_fail(CTL_USAGE, "run: --%s %s", option, why);
 	return 0;
 }
 
@@ -104,14 +88,16 @@ static int take_option(struct run_request *request, bool *first_donor, int optio
 {
 	switch (option) {
 	case OPT_LOCAL:
-		return take_local(request, optarg);
+		return take_setting(request, config_set_local, "local", optarg);
 	case OPT_DONOR:
 	case OPT_DONORS:
 		return take_donor(request, first_donor, option, optarg);
 	case OPT_TRANSPORT:
-		return take_transport(request, optarg);
+		request->transport = optarg;
+		return take_setting(request, config_set_transport, "transport", optarg);
 	case OPT_CPU_LATENCY:
-		return take_cpu_latency(request, optarg);
+		request->cpu_latency = optarg;
+		return take_setting(request, config_set_cpu_latency, "cpu-latency", optarg);
 	case OPT_LOG:
 		return take_log(request, optarg);
 	case OPT_LOG_FILE:
