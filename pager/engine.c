@@ -56,8 +56,10 @@ bool engine_wants_take(const struct engine *engine)
 {
 	uint64_t used = engine_used(engine);
 
-	if (used <= engine->budget.high || used > engine->budget.pages)
-		return used > engine->budget.high;
+	if (used <= engine->budget.high)
+		return false;
+	if (used > engine->budget.pages)
+		return true;
 	return clock_ns() - atomic_load_explicit(&engine->room_ns, memory_order_relaxed) >
 	       ROOM_LASTS_NS;
 }

@@ -165,10 +165,9 @@ static unsigned turn(struct fault_thread *fault)
 	end_if_late(fault->engine);
 	if (fault->todo_head != fault->todo_tail)
 		did += serve_all(fault);
-	if (did) {
-		fetch_post(fault);
+	did += fetch_post(fault);
+	if (did)
 		make_room(fault->engine);
-	}
 	did += fetch_turn(fault);
 	if (atomic_load_explicit(&fault->engine->recalls, memory_order_relaxed))
 		recall_step(fault);

@@ -96,10 +96,11 @@ enum served fetch_begin(struct fault_thread *fault, uint64_t address, struct str
 			uint64_t since_ns);
 /* Posts what waits: done early, so that the donor works meanwhile. Returns how much was done. */
 unsigned fetch_post(struct fault_thread *fault);
-/* The same; then takes completions, places what arrived. Returns how much was done. */
+/* Takes completions, places what arrived. Returns how much was done. */
 unsigned fetch_turn(struct fault_thread *fault);
 
-/* The same without placing: for a caller that waits for one fetch and holds the map lock. */
+/* Posts and takes completions, without placing: for a caller that waits for one fetch and holds the
+ * map lock. */
 unsigned fetch_wait_turn(struct fault_thread *fault);
 
 /* Part of recall.h: brings home what is out while a thread waits to fork. */

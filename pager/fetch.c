@@ -274,11 +274,11 @@ unsigned fetch_post(struct fault_thread *fault)
 
 unsigned fetch_turn(struct fault_thread *fault)
 {
-	unsigned did = fetch_post(fault);
+	unsigned did;
 
 	if (!fault->busy_fetches)
-		return did;
-	did += take_completions(fault);
+		return 0;
+	did = take_completions(fault);
 	for (unsigned i = 0; i < FETCHES; i++)
 		if (fault->fetches[i].busy)
 			did += advance(fault, &fault->fetches[i]);

@@ -41,7 +41,6 @@ struct batch {
 struct writer {
 	struct engine *engine;
 	struct batch batches[BATCHES];
-	_Atomic uint32_t busy_batches;
 	uint64_t reclaim_at; /* address up to which resident pages have given up their slots */
 };
 
@@ -132,6 +131,15 @@ static struct batch *free_batch(struct writer *writer)
 	return NULL;
 }
 
+static unsigned busy_batches(const struct writer *writer)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < BATCHES; i++)
+		n += writer->batches[i].busy;
+	return n;
+}
+
 void writer_look(struct writer *writer, uint64_t first, uint64_t end)
 {
 	struct engine *engine = writer->engine;
@@ -166,7 +174,6 @@ void writer_look(struct writer *writer, uint64_t first, uint64_t end)
 		       PAGE_BYTES);
 	batch->slotted = batch->ios = batch->posted = batch->done = 0;
 	batch->status = 0;
-	atomic_fetch_add(&writer->busy_batches, 1);
 	atomic_store(&batch->busy, true);
 }
 
@@ -280,7 +287,6 @@ static void finish(struct writer *writer, struct batch *batch)
 	engine_unlock(engine);
 	stats_count(&engine->stats->written, batch->pages);
 	atomic_store(&batch->busy, false);
-	atomic_fetch_sub(&writer->busy_batches, 1);
 }
 
 void writer_renumber(struct writer *writer, uint32_t from, uint32_t to)
@@ -312,7 +318,7 @@ unsigned writer_turn(struct writer *writer)
 {
 	unsigned did = 0, n;
 
-	if (!writer->busy_batches)
+	if (!writer_is_busy(writer))
 		return 0;
 	for (unsigned i = 0; i < BATCHES; i++) {
 		struct batch *batch = &writer->batches[i];
@@ -371,10 +377,10 @@ bool writer_waits_for_slots(const struct writer *writer)
 
 bool writer_is_busy(const struct writer *writer)
 {
-	return writer->busy_batches > 0;
+	return busy_batches(writer) > 0;
 }
 
 bool writer_has_room(const struct writer *writer)
 {
-	return writer->busy_batches < BATCHES;
+	return busy_batches(writer) < BATCHES;
 }
