@@ -10,6 +10,7 @@ int frame_status_errno(unsigned status)
 		[FRAME_PROTOCOL] = -EPROTO,
 		[FRAME_VERSIONS] = -EPROTONOSUPPORT,
 		[FRAME_BUSY] = -EBUSY,
+		[FRAME_MTU] = -EMSGSIZE,
 	};
 
 	return status < FRAME_STATUSES ? errors[status] : -EPROTO;

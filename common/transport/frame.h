@@ -1,5 +1,5 @@
 /*
- * The first words of every data connection, the same over tcp and shm. A pure codec: no sockets,
+ * The first words of every data connection, the same over all kinds. A pure codec: no sockets,
  * no allocation. All numbers little endian.
  *
  *   client        0        4         6       8                24
@@ -11,7 +11,8 @@
  *                 │ magic  │ version │ status │                    status: enum frame_status
  *                 └────────┴─────────┴────────┘
  *
- * The magic is TP_TCP_MAGIC or TP_SHM_MAGIC. After any status but FRAME_OK the donor hangs up.
+ * The magic is TP_TCP_MAGIC, TP_SHM_MAGIC or TP_VERBS_MAGIC. After any status but FRAME_OK the
+ * donor hangs up. Over verbs they travel in private data (verbs_greeting.h).
  */
 #ifndef COMMON_TRANSPORT_FRAME_H
 #define COMMON_TRANSPORT_FRAME_H
@@ -33,6 +34,7 @@ enum frame_status {
 	FRAME_PROTOCOL, /* garbage */
 	FRAME_VERSIONS, /* a version that the donor does not speak */
 	FRAME_BUSY,	/* too many connections */
+	FRAME_MTU,	/* verbs: packets as large as the client sends do not fit */
 	FRAME_STATUSES,
 };
 

@@ -40,7 +40,9 @@ struct tp_conn {
 struct tp_server_ops {
 	int (*open)(struct loop *loop, tp_find_fn *find, void *arg, struct tp_server **out);
 	void (*close)(struct tp_server *server);
-	int (*take)(struct tp_server *server, int fd);
+	int (*take)(struct tp_server *server, int fd); /* NULL: takes no sockets */
+	/* NULL: takes sockets. */
+	int (*listen)(struct tp_server *server, const char *host, uint16_t port, uint16_t *bound);
 	int (*spin)(struct tp_server *server);
 	void (*stats)(const struct tp_server *server, struct tp_server_stats *out);
 	int (*domain_open)(struct tp_server *server, struct tp_domain **out);
@@ -58,13 +60,21 @@ struct tp_domain {
 	const struct tp_server_ops *ops;
 };
 
-extern const struct tp_client_ops tp_shm_client, tp_tcp_client;
-extern const struct tp_server_ops tp_shm_server, tp_tcp_server;
+extern const struct tp_client_ops tp_shm_client, tp_tcp_client, tp_verbs_client;
+extern const struct tp_server_ops tp_shm_server, tp_tcp_server, tp_verbs_server;
 
-/* Zeroed memory from the caller's allocator, or NULL. */
+/* Says what tp_why() returns on this thread. Cleared when one of the calls named there begins. */
+void tp_explain(const char *fmt, ...) PRINTF_LIKE(1, 2);
+void tp_explain_nothing(void);
+
+/* Zeroed memory from the caller's allocator, or NULL. options: NULL for calloc. */
 void *tp_alloc(const struct tp_options *options, size_t bytes) MUST_CHECK;
 /* Same `bytes` as allocated; NULL is allowed. */
 void tp_free(const struct tp_options *options, void *ptr, size_t bytes);
+
+/* Fills in a zeroed one. options: NULL for none. */
+void tp_init(struct tp *tp, const struct tp_client_ops *ops, enum tp_kind kind,
+	     const struct tp_options *options);
 
 /* open, close and reg of kinds that keep nothing per tp. */
 int tp_plain_open(const struct tp_client_ops *ops, enum tp_kind kind,

@@ -8,7 +8,7 @@
 
 void *tp_alloc(const struct tp_options *options, size_t bytes)
 {
-	if (options->alloc)
+	if (options && options->alloc)
 		return options->alloc(options->arg, bytes);
 	return calloc(1, bytes);
 }
@@ -23,24 +23,28 @@ void tp_free(const struct tp_options *options, void *ptr, size_t bytes)
 		free(ptr);
 }
 
-int tp_plain_open(const struct tp_client_ops *ops, enum tp_kind kind,
-		  const struct tp_options *options, struct tp **out)
+void tp_init(struct tp *tp, const struct tp_client_ops *ops, enum tp_kind kind,
+	     const struct tp_options *options)
 {
-	static const struct tp_options defaults;
-	struct tp *tp;
-
-	if (!options)
-		options = &defaults;
-	tp = tp_alloc(options, sizeof(*tp));
-	if (!tp)
-		return -ENOMEM;
 	tp->ops = ops;
 	tp->kind = kind;
-	tp->options = *options;
+	if (options)
+		tp->options = *options;
 	if (!tp->options.depth)
 		tp->options.depth = DEFAULT_DEPTH;
 	if (!tp->options.connect_timeout_ms)
 		tp->options.connect_timeout_ms = DEFAULT_CONNECT_MS;
+}
+
+int tp_plain_open(const struct tp_client_ops *ops, enum tp_kind kind,
+		  const struct tp_options *options, struct tp **out)
+{
+	struct tp *tp;
+
+	tp = tp_alloc(options, sizeof(*tp));
+	if (!tp)
+		return -ENOMEM;
+	tp_init(tp, ops, kind, options);
 	*out = tp;
 	return 0;
 }

@@ -74,6 +74,8 @@ int remotes_add(struct remotes *remotes, const struct tp_options *options,
 	to->key = remote->key;
 	to->bytes = remote->bytes;
 	to->base = remote->base;
+	to->address = remote->address;
+	to->rkey = remote->rkey;
 	atomic_store_explicit(&to->attached, true, memory_order_release);
 	*out = handle;
 	return 0;

@@ -16,6 +16,8 @@ struct remote {
 	uint64_t key;
 	uint64_t bytes;
 	uint8_t *base;	    /* shm: where it is mapped */
+	uint64_t address;   /* verbs: where it is at the donor */
+	uint32_t rkey;	    /* verbs */
 	uint32_t next_free; /* while not attached; guarded by lock */
 	_Atomic bool attached;
 };

@@ -2,16 +2,18 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
-/* A kind without a table is one that this build does not have. */
 static const struct tp_client_ops *const clients[TP_KINDS] = {
 	[TP_SHM] = &tp_shm_client,
 	[TP_TCP] = &tp_tcp_client,
+	[TP_VERBS] = &tp_verbs_client,
 };
 
 static const struct tp_server_ops *const servers[TP_KINDS] = {
 	[TP_SHM] = &tp_shm_server,
 	[TP_TCP] = &tp_tcp_server,
+	[TP_VERBS] = &tp_verbs_server,
 };
 
 static const char *const names[TP_KINDS] = {
@@ -40,8 +42,7 @@ int tp_kind_parse(const char *text, enum tp_kind *out)
 
 int tp_open(enum tp_kind kind, const struct tp_options *options, struct tp **out)
 {
-	if (!clients[kind])
-		return -ENODEV;
+	tp_explain_nothing();
 	return clients[kind]->open(options, out);
 }
 
@@ -58,6 +59,7 @@ enum tp_kind tp_kind(const struct tp *tp)
 
 int tp_register(struct tp *tp, void *base, size_t bytes)
 {
+	tp_explain_nothing();
 	return tp->ops->reg(tp, base, bytes);
 }
 
@@ -65,8 +67,10 @@ int tp_connect(struct tp *tp, const struct tp_target *target, struct tp_conn **o
 {
 	struct tp_conn *conn;
 	short ignored;
-	int err = tp->ops->connect(tp, target, &conn);
+	int err;
 
+	tp_explain_nothing();
+	err = tp->ops->connect(tp, target, &conn);
 	if (err)
 		return err;
 	if (conn->ops->arm(conn, &conn->fd, &ignored))
@@ -119,8 +123,7 @@ int tp_error(const struct tp_conn *conn)
 int tp_server_open(enum tp_kind kind, struct loop *loop, tp_find_fn *find, void *arg,
 		   struct tp_server **out)
 {
-	if (!servers[kind])
-		return -ENODEV;
+	tp_explain_nothing();
 	return servers[kind]->open(loop, find, arg, out);
 }
 
@@ -132,7 +135,19 @@ void tp_server_close(struct tp_server *server)
 
 int tp_server_take(struct tp_server *server, int fd)
 {
-	return server->ops->take(server, fd);
+	if (server->ops->take)
+		return server->ops->take(server, fd);
+	close(fd);
+	return -EOPNOTSUPP;
+}
+
+int tp_server_listen(struct tp_server *server, const char *host, uint16_t port,
+		     uint16_t *bound_port)
+{
+	tp_explain_nothing();
+	if (!server->ops->listen)
+		return -EOPNOTSUPP;
+	return server->ops->listen(server, host, port, bound_port);
 }
 
 int tp_server_spin(struct tp_server *server)
@@ -147,6 +162,7 @@ void tp_server_stats(const struct tp_server *server, struct tp_server_stats *out
 
 int tp_domain_open(struct tp_server *server, struct tp_domain **out)
 {
+	tp_explain_nothing();
 	return server->ops->domain_open(server, out);
 }
 
@@ -159,6 +175,7 @@ void tp_domain_close(struct tp_domain *domain)
 int tp_domain_export(struct tp_domain *domain, const struct tp_export *memory,
 		     struct tp_remote *out)
 {
+	tp_explain_nothing();
 	return domain->ops->domain_export(domain, memory, out);
 }
 

@@ -28,7 +28,9 @@
  * more and none is in flight.
  *
  * Errors besides the usual ones: -ECONNRESET the peer went, -EPROTO it broke the protocol,
- * -EACCES the donor refuses key or range, -ETIMEDOUT it did not answer within the time.
+ * -EACCES the donor refuses key or range, -ETIMEDOUT it did not answer within the time. verbs adds
+ * -ENETDOWN the port is down, -EMSGSIZE the donor's MTU is smaller, -EFAULT a local buffer was not
+ * registered.
  */
 #ifndef COMMON_TRANSPORT_TRANSPORT_H
 #define COMMON_TRANSPORT_TRANSPORT_H
@@ -68,21 +70,32 @@ struct tp_options {
 	unsigned connect_timeout_ms; /* 0 for 2000 */
 };
 
-/* Opens the client side. shm and tcp always succeed but for -ENOMEM; -ENODEV without a device. */
+/*
+ * Opens the client side. shm and tcp always succeed but for -ENOMEM; verbs fails with -ENODEV where
+ * there is no RDMA device, or no library to use one with.
+ */
 int tp_open(enum tp_kind kind, const struct tp_options *options, struct tp **out) MUST_CHECK;
 void tp_close(struct tp *tp); /* connections first */
 enum tp_kind tp_kind(const struct tp *tp);
 
 /*
+ * What made the last tp_open(), tp_register(), tp_connect(), tp_server_open(), tp_server_listen(),
+ * tp_domain_open() or tp_domain_export() of this thread fail, in words, where the errno alone would
+ * not tell what to do: "rxe0 port 1 is down". "" if the errno says it all.
+ */
+const char *tp_why(void);
+
+/*
  * Makes [base, base+bytes) usable as local buffers of requests. Needed by verbs, free elsewhere.
- * The memory must outlive the tp.
+ * The memory must outlive the tp. verbs: -ENOSPC from the 65th on, -ENOMEM beyond RLIMIT_MEMLOCK.
+ * What is registered after a connection was made can be used there, too.
  */
 int tp_register(struct tp *tp, void *base, size_t bytes) MUST_CHECK;
 
 struct tp_target {
-	const char *host;	       /* tcp, verbs: name or address */
-	uint16_t port;		       /* tcp, verbs */
-	const char *path;	       /* shm: the donor's Unix socket */
+	const char *host; /* tcp, verbs: name or address; its route decides the device */
+	uint16_t port;	  /* tcp, verbs */
+	const char *path; /* shm: the donor's Unix socket */
 	uint8_t token[TP_TOKEN_BYTES]; /* from the control session: whose domain this is */
 };
 
@@ -165,15 +178,30 @@ typedef struct tp_domain *tp_find_fn(void *arg, const uint8_t token[TP_TOKEN_BYT
  * First four bytes that a data connection of this kind sends, little endian: the donor listens on
  * one port, peeks, and hands the socket to the server of that kind.
  */
-#define TP_TCP_MAGIC 0x4454504cu /* "LPTD" */
-#define TP_SHM_MAGIC 0x4453504cu /* "LPSD" */
+#define TP_TCP_MAGIC 0x4454504cu   /* "LPTD" */
+#define TP_SHM_MAGIC 0x4453504cu   /* "LPSD" */
+#define TP_VERBS_MAGIC 0x4456504cu /* "LPVD": in the private data of the connection request */
 
 int tp_server_open(enum tp_kind kind, struct loop *loop, tp_find_fn *find, void *arg,
 		   struct tp_server **out) MUST_CHECK;
 void tp_server_close(struct tp_server *server); /* domains first */
 
-/* Takes an accepted socket whose magic is not yet read. Owns fd from now on, also on failure. */
+/*
+ * Takes an accepted socket whose magic is not yet read. Owns fd from now on, also on failure.
+ * -EOPNOTSUPP for verbs.
+ */
 int tp_server_take(struct tp_server *server, int fd) MUST_CHECK;
+
+/*
+ * verbs: listens for connections itself, on this address and port (0: any; the one it got comes
+ * out). Its port numbers are not those of tcp: the same number may be in use there, and best is.
+ * Before the first domain, since the address decides on the device; with a wildcard address it is
+ * the first one that has a port that is up. Several addresses of one device are possible.
+ * -EOPNOTSUPP for the other kinds, -ENODEV if the address belongs to no device, -EXDEV to another
+ * one than the addresses before, -EADDRINUSE.
+ */
+int tp_server_listen(struct tp_server *server, const char *host, uint16_t port,
+		     uint16_t *bound_port) MUST_CHECK;
 
 /*
  * For the idle hook of the loop: serves connections that had a request a moment ago without waiting

@@ -11,6 +11,9 @@
 
 const struct variant *contract_variant;
 
+/* The linker's names for where the section begins and ends. */
+extern uint8_t __start_contract_buffers[], __stop_contract_buffers[];
+
 static NORETURN void give_up(const char *what, int err)
 {
 	fprintf(stderr, "contract client: %s: %s\n", what, strerror(-err));
@@ -28,6 +31,10 @@ struct tp *contract_open(const struct tp_options *options)
 		err = tp_flaky_wrap(tp, &no_faults, &tp);
 	if (err)
 		give_up("open", err);
+	err = tp_register(tp, __start_contract_buffers,
+			  (size_t)(__stop_contract_buffers - __start_contract_buffers));
+	if (err)
+		give_up("register", err);
 	return tp;
 }
 

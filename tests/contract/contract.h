@@ -1,7 +1,7 @@
 /*
  * What every transport promises (common/transport/transport.h), as tests that run for each of them:
- * shm, tcp, and tcp below a flaky wrapper that has no faults. Here are the helpers for the client's
- * side and the tests by name; donor.h is the other side.
+ * shm, tcp, tcp below a flaky wrapper that has no faults, and verbs where there is a device. Here
+ * are the helpers for the client's side and the tests by name; donor.h is the other side.
  */
 #ifndef TESTS_CONTRACT_CONTRACT_H
 #define TESTS_CONTRACT_CONTRACT_H
@@ -27,6 +27,12 @@ struct client {
 	struct tp_conn *conn;
 	uint32_t handles[DONOR_SLABS]; /* all slabs of the domain */
 };
+
+/*
+ * Memory that contract_open() registers: local buffers of requests have to lie in it, or the test
+ * registers its own.
+ */
+#define REGISTERED __attribute__((section("contract_buffers"), aligned(64)))
 
 /* Opens the client side of the variant; ends the program when it cannot. */
 struct tp *contract_open(const struct tp_options *options);
@@ -61,6 +67,7 @@ void a_completed_write_is_seen_on_every_connection(void);
 void a_local_buffer_is_left_alone_after_completion(void);
 void nothing_is_allocated_after_connecting(void);
 void a_sleeper_is_woken(void);
+void no_wake_up_is_lost(void);
 void a_donor_at_rest_uses_no_cpu(void);
 
 /* bounds.c */

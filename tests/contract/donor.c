@@ -35,11 +35,18 @@ struct order {
 	sem_t done;
 };
 
+/* What the serving thread or process tells. */
+struct report {
+	sem_t ready;
+	uint16_t port;
+	struct tp_remote remotes[DONOR_DOMAINS][DONOR_SLABS];
+};
+
 struct donor {
 	enum tp_kind kind;
 	enum donor_place place;
 	char dir[32], path[64];
-	uint16_t port;
+	struct report *report; /* shared with the process */
 	int listener;
 	int orders[2]; /* pipe of struct order *, NULL to stop */
 	pthread_t thread;
@@ -115,7 +122,7 @@ static int idle(void *arg)
 
 static void export_all(struct donor *donor, unsigned domain)
 {
-	struct tp_remote remote;
+	struct tp_remote *remotes = donor->report->remotes[domain];
 	unsigned i;
 
 	MUST(tp_domain_open(donor->server, &donor->domains[domain]) == 0);
@@ -127,23 +134,34 @@ static void export_all(struct donor *donor, unsigned domain)
 			.memfd = donor->slabs[domain][i].memfd,
 		};
 
-		MUST(tp_domain_export(donor->domains[domain], &memory, &remote) == 0);
+		MUST(tp_domain_export(donor->domains[domain], &memory, &remotes[i]) == 0);
 	}
+}
+
+static void let_in(struct donor *donor, struct loop_watch **accepting)
+{
+	if (donor->kind == TP_VERBS)
+		MUST(tp_server_listen(donor->server, donor_rdma_host(), 0, &donor->report->port) ==
+		     0);
+	else
+		MUST(loop_watch(donor->loop, donor->listener, POLLIN, accept_all, donor,
+				accepting) == 0);
 }
 
 static void *serve(void *arg)
 {
 	struct donor *donor = arg;
-	struct loop_watch *accepting, *ordering;
+	struct loop_watch *accepting = NULL, *ordering;
 	unsigned i;
 
 	MUST(loop_open(&donor->loop) == 0);
 	MUST(tp_server_open(donor->kind, donor->loop, find, donor, &donor->server) == 0);
+	let_in(donor, &accepting);
 	loop_set_idle(donor->loop, idle, donor->server);
 	for (i = 0; i < DONOR_DOMAINS; i++)
 		export_all(donor, i);
-	MUST(loop_watch(donor->loop, donor->listener, POLLIN, accept_all, donor, &accepting) == 0);
 	MUST(loop_watch(donor->loop, donor->orders[0], POLLIN, take_order, donor, &ordering) == 0);
+	sem_post(&donor->report->ready);
 	MUST(loop_run(donor->loop) == 0);
 	loop_unwatch(ordering);
 	loop_unwatch(accepting);
@@ -238,7 +256,7 @@ static void listen_tcp(struct donor *donor)
 	MUST(donor->listener >= 0);
 	MUST(bind(donor->listener, (struct sockaddr *)&address, sizeof(address)) == 0);
 	MUST(getsockname(donor->listener, (struct sockaddr *)&address, &len) == 0);
-	donor->port = ntohs(address.sin_port);
+	donor->report->port = ntohs(address.sin_port);
 	MUST(listen(donor->listener, 128) == 0);
 }
 
@@ -253,6 +271,12 @@ static void listen_unix(struct donor *donor)
 	MUST(listen(donor->listener, 128) == 0);
 }
 
+static void close_listener(struct donor *donor)
+{
+	if (donor->listener >= 0)
+		close(donor->listener);
+}
+
 static void start_process(struct donor *donor)
 {
 	donor->pid = fork();
@@ -264,8 +288,16 @@ static void start_process(struct donor *donor)
 		serve(donor);
 		_exit(0);
 	}
-	close(donor->listener);
+	close_listener(donor);
 	close(donor->orders[0]);
+}
+
+static void report_make(struct donor *donor)
+{
+	donor->report = mmap(NULL, sizeof(*donor->report), PROT_READ | PROT_WRITE,
+			     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	MUST(donor->report != MAP_FAILED);
+	MUST(sem_init(&donor->report->ready, 1, 0) == 0);
 }
 
 /* Ends a test that hangs: longer than any of them takes under a sanitizer. */
@@ -285,15 +317,19 @@ struct donor *donor_start(enum tp_kind kind, enum donor_place place)
 	snprintf(donor->path, sizeof(donor->path), "%s/sock", donor->dir);
 	for (i = 0; i < DONOR_DOMAINS * DONOR_SLABS; i++)
 		slab_make(&donor->slabs[i / DONOR_SLABS][i % DONOR_SLABS]);
+	report_make(donor);
+	donor->listener = -1;
 	if (kind == TP_SHM)
 		listen_unix(donor);
-	else
+	else if (kind == TP_TCP)
 		listen_tcp(donor);
 	MUST(pipe2(donor->orders, O_CLOEXEC) == 0);
 	if (place == DONOR_PROCESS)
 		start_process(donor);
 	else
 		MUST(pthread_create(&donor->thread, NULL, serve, donor) == 0);
+	while (sem_wait(&donor->report->ready) < 0)
+		MUST(errno == EINTR);
 	return donor;
 }
 
@@ -309,7 +345,7 @@ static void stop_thread(struct donor *donor)
 
 	MUST(write(donor->orders[1], &stop, sizeof(stop)) == sizeof(stop));
 	MUST(pthread_join(donor->thread, NULL) == 0);
-	close(donor->listener);
+	close_listener(donor);
 	close(donor->orders[0]);
 }
 
@@ -330,6 +366,7 @@ void donor_stop(struct donor *donor)
 		munmap(slab->base, DONOR_SLAB_BYTES);
 		close(slab->memfd);
 	}
+	munmap(donor->report, sizeof(*donor->report));
 	unlink(donor->path);
 	rmdir(donor->dir);
 	alarm(0);
@@ -341,8 +378,8 @@ void donor_stop(struct donor *donor)
 struct tp_target donor_target(const struct donor *donor, unsigned domain)
 {
 	struct tp_target target = {
-		.host = "127.0.0.1",
-		.port = donor->port,
+		.host = donor->kind == TP_VERBS ? donor_rdma_host() : "127.0.0.1",
+		.port = donor->report->port,
 		.path = donor->path,
 	};
 
@@ -350,9 +387,9 @@ struct tp_target donor_target(const struct donor *donor, unsigned domain)
 	return target;
 }
 
-struct tp_remote donor_remote(const struct donor *donor UNUSED, unsigned domain, unsigned slab)
+struct tp_remote donor_remote(const struct donor *donor, unsigned domain, unsigned slab)
 {
-	return (struct tp_remote){.key = key_of(domain, slab), .bytes = DONOR_SLAB_BYTES};
+	return donor->report->remotes[domain][slab];
 }
 
 uint8_t *donor_memory(const struct donor *donor, unsigned domain, unsigned slab)
@@ -376,6 +413,6 @@ int donor_dial(const struct donor *donor)
 	if (donor->kind == TP_SHM)
 		MUST(dial_unix(donor->path, deadline, &fd) == 0);
 	else
-		MUST(dial_tcp("127.0.0.1", donor->port, deadline, &fd) == 0);
+		MUST(dial_tcp("127.0.0.1", donor->report->port, deadline, &fd) == 0);
 	return fd;
 }

@@ -1,7 +1,8 @@
 /*
  * A small donor for the contract suite: a server of one kind on a loop of its own, two domains with
- * a few sealed memfds exported in each. It runs on a thread, or as a process that can be stopped
- * and killed. The tests share its memory and may look at it.
+ * a few sealed memfds exported in each. Over verbs it listens on donor_rdma_host(). It runs on a
+ * thread, or as a process that can be stopped and killed. The tests share its memory and may look
+ * at it.
  */
 #ifndef TESTS_CONTRACT_DONOR_H
 #define TESTS_CONTRACT_DONOR_H
@@ -15,6 +16,12 @@
 #define DONOR_SLAB_BYTES ((uint64_t)1 << 20)
 
 struct donor;
+
+/*
+ * An address of this host that belongs to an RDMA device; NULL if there is none: then tp_why() says
+ * why. The environment's RDMA_HOST, if set.
+ */
+const char *donor_rdma_host(void);
 
 enum donor_place { DONOR_THREAD, DONOR_PROCESS };
 
@@ -43,7 +50,7 @@ struct tp_server_stats donor_stats(struct donor *donor);
 /* CPU time that the loop's thread has used. */
 uint64_t donor_cpu_ns(const struct donor *donor);
 
-/* A plain connection to the donor's socket, nothing said yet. */
+/* A plain connection to the donor's socket, nothing said yet. Not for verbs. */
 int donor_dial(const struct donor *donor);
 
 #endif

@@ -26,7 +26,7 @@ void what_is_written_is_read(void)
 {
 	struct donor *donor = donor_start(contract_variant->kind, DONOR_THREAD);
 	struct client client;
-	uint8_t out[BLOCK], in[BLOCK];
+	static uint8_t out[BLOCK] REGISTERED, in[BLOCK] REGISTERED;
 	unsigned slab;
 
 	client_open(&client, donor, 0, 0);
@@ -65,7 +65,7 @@ void every_size_and_alignment_goes_through(void)
 					 4097,	      8192, 16383, 16385, TP_MAX_BYTES - 1,
 					 TP_MAX_BYTES};
 	struct donor *donor = donor_start(contract_variant->kind, DONOR_THREAD);
-	uint8_t *buffer = malloc(TP_MAX_BYTES + 256);
+	static uint8_t buffer[TP_MAX_BYTES + 256] REGISTERED;
 	struct client client;
 	uint32_t i;
 
@@ -76,7 +76,6 @@ void every_size_and_alignment_goes_through(void)
 		check_size(&client, sizes[i], buffer);
 	client_close(&client);
 	donor_stop(donor);
-	free(buffer);
 }
 
 #define MANY 3000u
@@ -105,7 +104,7 @@ static void post_some(struct client *client, uint8_t (*buffers)[BLOCK], unsigned
 void every_request_completes_exactly_once(void)
 {
 	struct donor *donor = donor_start(contract_variant->kind, DONOR_THREAD);
-	static uint8_t buffers[MANY_DEPTH][BLOCK];
+	static uint8_t buffers[MANY_DEPTH][BLOCK] REGISTERED;
 	static unsigned char seen[MANY];
 	struct tp_completion done[7];
 	unsigned posted = 0, completed = 0, i, n;
@@ -138,7 +137,7 @@ void every_request_completes_exactly_once(void)
 void a_full_queue_accepts_a_prefix(void)
 {
 	struct donor *donor = donor_start(contract_variant->kind, DONOR_PROCESS);
-	static uint8_t buffers[40][BLOCK];
+	static uint8_t buffers[40][BLOCK] REGISTERED;
 	struct tp_request batch[40];
 	struct tp_completion done[40];
 	unsigned char seen[SMALL_DEPTH] = {0};
@@ -173,7 +172,7 @@ void a_full_queue_accepts_a_prefix(void)
 void posting_never_blocks_when_the_peer_does_not_read(void)
 {
 	struct donor *donor = donor_start(contract_variant->kind, DONOR_PROCESS);
-	uint8_t *buffer = malloc(TP_MAX_BYTES);
+	static uint8_t buffer[TP_MAX_BYTES] REGISTERED;
 	struct tp_completion done[256];
 	unsigned i, accepted = 0;
 	struct client client;
@@ -190,7 +189,8 @@ void posting_never_blocks_when_the_peer_does_not_read(void)
 		accepted += n == 1;
 	}
 	CU_ASSERT_EQUAL(accepted, 256);
-	if (contract_variant->kind != TP_SHM)
+	/* Over the others it has no part in it, and may be as stopped as it likes. */
+	if (contract_variant->kind == TP_TCP)
 		CU_ASSERT_EQUAL(tp_poll(client.conn, done, 256), 0);
 	donor_signal(donor, SIGCONT);
 	CU_ASSERT_EQUAL(client_collect(client.conn, done, accepted, PATIENCE_MS), accepted);
@@ -200,13 +200,12 @@ void posting_never_blocks_when_the_peer_does_not_read(void)
 		CU_ASSERT(pattern_matches(donor_memory(donor, 0, i), TP_MAX_BYTES, 3));
 	client_close(&client);
 	donor_stop(donor);
-	free(buffer);
 }
 
 void a_completed_write_is_seen_on_every_connection(void)
 {
 	struct donor *donor = donor_start(contract_variant->kind, DONOR_THREAD);
-	uint8_t out[BLOCK], in[BLOCK];
+	static uint8_t out[BLOCK] REGISTERED, in[BLOCK] REGISTERED;
 	struct client one, other;
 	unsigned i;
 
@@ -226,7 +225,7 @@ void a_completed_write_is_seen_on_every_connection(void)
 void a_local_buffer_is_left_alone_after_completion(void)
 {
 	struct donor *donor = donor_start(contract_variant->kind, DONOR_THREAD);
-	uint8_t out[BLOCK], in[BLOCK], other[BLOCK];
+	static uint8_t out[BLOCK] REGISTERED, in[BLOCK] REGISTERED, other[BLOCK] REGISTERED;
 	struct client client;
 	unsigned i;
 
@@ -269,7 +268,7 @@ void nothing_is_allocated_after_connecting(void)
 	const struct tp_target target = donor_target(donor, 0);
 	const struct tp_remote remote = donor_remote(donor, 0, 0);
 	unsigned long mallocs, before;
-	uint8_t buffer[BLOCK];
+	static uint8_t buffer[BLOCK] REGISTERED;
 	struct client client;
 	unsigned i;
 
@@ -307,12 +306,28 @@ static void sleep_for_answer(struct donor *donor, struct client *client)
 	CU_ASSERT_EQUAL(done.status, 0);
 }
 
+/* A wake-up may come late, for what was polled meanwhile, but not again and again. */
+static bool sleeps_undisturbed(struct tp_conn *conn)
+{
+	struct tp_completion done;
+	struct pollfd pfd;
+	unsigned i;
+
+	for (i = 0; i < 3; i++) {
+		CU_ASSERT_EQUAL(tp_arm(conn, &pfd.fd, &pfd.events), 0);
+		if (poll(&pfd, 1, 20) == 0)
+			return true;
+		CU_ASSERT_EQUAL(tp_poll(conn, &done, 1), 0);
+	}
+	return false;
+}
+
 void a_sleeper_is_woken(void)
 {
 	struct donor *donor = donor_start(contract_variant->kind, DONOR_PROCESS);
 	struct tp_completion done;
 	struct tp_request request;
-	uint8_t buffer[BLOCK];
+	static uint8_t buffer[BLOCK] REGISTERED;
 	struct client client;
 	struct pollfd pfd;
 
@@ -320,14 +335,40 @@ void a_sleeper_is_woken(void)
 	request = request_of(&client, TP_READ, 0, 0, buffer, BLOCK, 9);
 	donor_signal(donor, SIGSTOP);
 	CU_ASSERT_EQUAL(tp_post(client.conn, &request, 1), 1);
-	if (contract_variant->kind == TP_SHM) {
+	if (contract_variant->kind == TP_SHM)
 		CU_ASSERT_EQUAL(tp_arm(client.conn, &pfd.fd, &pfd.events), -EAGAIN);
-		CU_ASSERT_EQUAL(tp_poll(client.conn, &done, 1), 1);
-	} else {
+	if (contract_variant->kind == TP_TCP)
 		sleep_for_answer(donor, &client);
+	else
+		CU_ASSERT_EQUAL(client_collect(client.conn, &done, 1, PATIENCE_MS), 1);
+	CU_ASSERT(sleeps_undisturbed(client.conn));
+	client_close(&client);
+	donor_stop(donor);
+}
+
+/* Whoever arms and is told to sleep is woken, whenever the answer comes. */
+void no_wake_up_is_lost(void)
+{
+	struct donor *donor = donor_start(contract_variant->kind, DONOR_THREAD);
+	static uint8_t buffer[BLOCK] REGISTERED;
+	struct tp_completion done;
+	struct client client;
+	struct pollfd pfd;
+	unsigned i, lost = 0;
+
+	client_open(&client, donor, 0, 0);
+	for (i = 0; i < 1000; i++) {
+		struct tp_request request =
+			request_of(&client, TP_READ, 0, 0, buffer, 1 + i % BLOCK, i);
+
+		CU_ASSERT_EQUAL_FATAL(tp_post(client.conn, &request, 1), 1);
+		while (tp_poll(client.conn, &done, 1) == 0) {
+			if (tp_arm(client.conn, &pfd.fd, &pfd.events) == 0)
+				lost += poll(&pfd, 1, 1000) != 1;
+		}
+		CU_ASSERT_EQUAL(done.status, 0);
 	}
-	CU_ASSERT_EQUAL(tp_arm(client.conn, &pfd.fd, &pfd.events), 0);
-	CU_ASSERT_EQUAL(poll(&pfd, 1, 20), 0);
+	CU_ASSERT_EQUAL(lost, 0);
 	client_close(&client);
 	donor_stop(donor);
 }
@@ -337,8 +378,8 @@ void a_donor_at_rest_uses_no_cpu(void)
 {
 	struct donor *donor = donor_start(contract_variant->kind, DONOR_THREAD);
 	struct client client;
+	static uint8_t byte REGISTERED;
 	uint64_t before;
-	uint8_t byte;
 	unsigned i;
 
 	client_open(&client, donor, 0, 0);

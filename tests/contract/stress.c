@@ -131,8 +131,11 @@ static void *work(void *arg)
 	struct worker *worker = arg;
 	unsigned i;
 
-	for (i = 0; i < CONNS; i++)
+	for (i = 0; i < CONNS; i++) {
 		client_open(&worker->clients[i], worker->donor, 0, 16);
+		if (tp_register(worker->clients[i].tp, worker->blocks, sizeof(worker->blocks)))
+			worker->errors++;
+	}
 	for (i = 0; !finished(worker) && !worker->errors; i++) {
 		if (worker->completed < ROUNDS)
 			post_some(worker, i % CONNS);

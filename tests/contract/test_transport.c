@@ -1,6 +1,8 @@
 /* The contract of common/transport/transport.h, for every transport there is. */
 #include "tests/contract/contract.h"
 
+#include <string.h>
+
 static const struct suite_test tests[] = {
 	SUITE_TEST(what_is_written_is_read),
 	SUITE_TEST(every_size_and_alignment_goes_through),
@@ -11,6 +13,7 @@ static const struct suite_test tests[] = {
 	SUITE_TEST(a_local_buffer_is_left_alone_after_completion),
 	SUITE_TEST(nothing_is_allocated_after_connecting),
 	SUITE_TEST(a_sleeper_is_woken),
+	SUITE_TEST(no_wake_up_is_lost),
 	SUITE_TEST(a_donor_at_rest_uses_no_cpu),
 	SUITE_TEST(an_unknown_token_is_refused),
 	SUITE_TEST(an_unknown_key_is_refused),
@@ -43,16 +46,39 @@ static const struct variant variants[] = {
 	{"transport over shm", TP_SHM, false},
 	{"transport over tcp", TP_TCP, false},
 	{"transport over tcp below flaky without faults", TP_TCP, true},
+	{"transport over verbs", TP_VERBS, false},
 };
 
-int main(void)
+/* The same tests, all inactive for this reason. */
+static const struct suite_test *without(const char *reason)
+{
+	static struct suite_test inactive[ARRAY_LEN(tests)];
+	unsigned i;
+
+	memcpy(inactive, tests, sizeof(tests));
+	for (i = 0; inactive[i].name; i++)
+		inactive[i].inactive = reason;
+	return inactive;
+}
+
+static const struct suite_test *tests_of(const struct variant *variant)
+{
+	if (variant->kind != TP_VERBS || donor_rdma_host())
+		return tests;
+	return without(*tp_why() ? tp_why() : "no address belongs to an RDMA device");
+}
+
+/* An argument, such as "verbs", is the only kind that is wanted. */
+int main(int argc, char **argv)
 {
 	int failed = 0;
 	unsigned i;
 
 	for (i = 0; i < ARRAY_LEN(variants); i++) {
+		if (argc > 1 && strcmp(argv[1], tp_kind_name(variants[i].kind)) != 0)
+			continue;
 		contract_variant = &variants[i];
-		failed |= suite_run(variants[i].name, tests);
+		failed |= suite_run(variants[i].name, tests_of(&variants[i]));
 	}
 	return failed;
 }
