@@ -96,19 +96,30 @@ static int open_if_up(const struct verbs_lib *lib, struct ibv_device *from,
 	return err;
 }
 
-static int open_any(const struct verbs_lib *lib, struct ibv_device **list, const char *name,
-		    struct verbs_device *out)
+static int open_named(const struct verbs_lib *lib, struct ibv_device **list, const char *name,
+		      struct verbs_device *out)
+{
+	for (; *list; list++) {
+		if (strcmp((*list)->name, name) == 0)
+			return open_one(lib, *list, out);
+	}
+	tp_explain("%s is gone", name);
+	return -ENODEV;
+}
+
+/* If there is none, the last one tells why. */
+static int open_first(const struct verbs_lib *lib, struct ibv_device **list,
+		      struct verbs_device *out)
 {
 	int err = -ENODEV;
 
-	tp_explain("no RDMA device%s%s", name ? " of the name " : "", name ? name : "");
+	tp_explain("no RDMA device");
 	for (; *list; list++) {
-		if (!name)
-			err = open_if_up(lib, *list, out);
-		else if (strcmp((*list)->name, name) == 0)
-			return open_one(lib, *list, out);
-		if (!err)
+		err = open_if_up(lib, *list, out);
+		if (!err) {
+			tp_explain_nothing();
 			return 0;
+		}
 	}
 	return err;
 }
@@ -123,7 +134,7 @@ int verbs_device_open(const struct verbs_lib *lib, const char *name, struct verb
 		tp_explain("RDMA devices cannot be listed: %s", strerror(-err));
 		return err;
 	}
-	err = open_any(lib, list, name, out);
+	err = name ? open_named(lib, list, name, out) : open_first(lib, list, out);
 	lib->free_device_list(list);
 	return err;
 }

@@ -28,10 +28,12 @@ int verbs_greeting_accepted(const uint8_t *bytes, size_t len)
 
 static int by_the_donor(const uint8_t *bytes, size_t len)
 {
+	static const uint8_t nothing[FRAME_WELCOME_BYTES];
 	int err;
 
-	if (len < FRAME_WELCOME_BYTES)
-		return -EPROTO;
+	/* Of a process that ends while a request waits, the kernel rejects it, and is silent. */
+	if (len < FRAME_WELCOME_BYTES || memcmp(bytes, nothing, sizeof(nothing)) == 0)
+		return -ECONNRESET;
 	err = frame_welcome_decode(TP_VERBS_MAGIC, bytes);
 	return err ? err : -EPROTO;
 }
