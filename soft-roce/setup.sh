@@ -9,16 +9,26 @@ set -u
 
 . "$(dirname "$0")/lib/rxe.sh"
 
-# rxe asks the crypto layer for "crc32", and from Linux 6.14 or so has it without. Where the kernel does
-# not load it by itself `rdma link add` fails with ENOENT. A kernel has one of them, none, or both.
+# load NAME...: those of the modules that are not there yet.
+load() {
+	local name missing=()
+
+	for name in "$@"; do
+		[ -e "/sys/module/$name" ] || missing+=("$name")
+	done
+	[ ${#missing[@]} -eq 0 ] || modprobe -a "${missing[@]}" 2>&1
+}
+
 load_modules() {
 	local why
 
-	why=$(modprobe rdma_rxe 2>&1) || fail "cannot load rdma_rxe into Linux $(uname -r): ${why##*$'\n'}; use soft-roce/guest instead"
-	modprobe -q crc32_generic
-	modprobe -q crc32_pclmul
+	why=$(load rdma_rxe) ||
+		fail "cannot load rdma_rxe into Linux $(uname -r): ${why##*$'\n'}; use soft-roce/guest instead"
+	# rxe asks the crypto layer for "crc32"; where the kernel does not load that by itself `rdma link
+	# add` fails with ENOENT. Linux has one of these, both, or, from 6.15, none, and needs none.
+	load crc32_generic crc32_pclmul >/dev/null
 	# User space talks to the device through these; udev loads them elsewhere.
-	modprobe -a -q ib_uverbs rdma_ucm || fail "cannot load ib_uverbs and rdma_ucm"
+	why=$(load ib_uverbs rdma_ucm) || fail "cannot load ib_uverbs and rdma_ucm: ${why##*$'\n'}"
 }
 
 add_link() {

@@ -5,8 +5,12 @@
 #
 #	initramfs_get       sets INITRAMFS, for the kernel of kernel_get; makes it if there is none yet
 
-# Before the root is there. What a kernel has built in is no module and left out.
-INITRAMFS_MODULES=(virtio_pci 9pnet_virtio 9p overlay)
+# What is needed before the root is there, and what is needed in any case, because it loads faster from
+# here. What a kernel has built in is no module and left out.
+INITRAMFS_MODULES=(virtio_pci 9pnet_virtio 9p overlay virtio_console virtio_net rdma_rxe ib_uverbs
+	rdma_ucm)
+# Only where there is one (see setup.sh).
+INITRAMFS_OPTIONAL=(crc32_generic)
 
 _initramfs_busybox() {
 	local path
@@ -27,14 +31,21 @@ _initramfs_copy_module() {
 	esac >"$2"
 }
 
+_initramfs_needs() {
+	modprobe -d "$KERNEL" -S "$KERNEL_VERSION" --show-depends "$1"
+}
+
 # Copies the modules with all they need, and writes the order in which they are to be loaded.
 _initramfs_add_modules() {
 	local dir=$1 module how path name seen=' '
 
 	for module in "${INITRAMFS_MODULES[@]}"; do
-		modprobe -d "$KERNEL" -S "$KERNEL_VERSION" --show-depends "$module" ||
+		_initramfs_needs "$module" ||
 			fail "kernel $KERNEL_VERSION has no $module: choose another with --kernel"
 	done >"$dir/order" || exit
+	for module in "${INITRAMFS_OPTIONAL[@]}"; do
+		_initramfs_needs "$module" 2>/dev/null
+	done >>"$dir/order"
 	while read -r how path _; do
 		[ "$how" = insmod ] || continue
 		name=${path##*/}
