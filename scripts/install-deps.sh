@@ -2,10 +2,11 @@
 # Installs what is missing to build, run and check libpager, and nothing else: on Debian 12 and 13 and
 # Ubuntu 24.04 with apt, on Fedora with dnf.
 #
-#   scripts/install-deps.sh [--list] [build|check]
+#   scripts/install-deps.sh [--list] [build|check|rxe]
 #
 # build   what the programs need
 # check   that, and what `make check`, lint, demo and bench need (the default)
+# rxe     that, and what `make check-rxe` needs: a virtual machine and programs to try RDMA with
 # --list  prints each need, its package and whether it is there; installs nothing
 #
 # Asks no questions and starts no service: of redis and memcached only the programs are used. Needs
@@ -47,6 +48,16 @@ check  xz                   xz-utils         xz
 check  ps                   procps           procps-ng
 check  ss                   iproute2         iproute
 check  gnuplot              gnuplot-nox      gnuplot-minimal
+rxe    qemu-system-x86_64   qemu-system-x86  qemu-system-x86-core
+rxe    busybox              busybox-static   busybox
+rxe    cpio                 cpio             cpio
+rxe    kmod                 kmod             kmod
+rxe    zstd                 zstd             zstd
+rxe    setpriv              util-linux       util-linux
+rxe    rdma                 iproute2         iproute
+rxe    ib_read_lat          perftest         perftest
+rxe    rping                rdmacm-utils     librdmacm-utils
+rxe    ibv_rc_pingpong      ibverbs-utils    libibverbs-utils
 NEEDS
 }
 
@@ -92,10 +103,10 @@ is_there()
 	esac
 }
 
-# Prints the lines of needs() that belong to the set.
+# Prints the lines of needs() that belong to the set, each of which holds the one before it.
 wanted()
 {
-	needs | awk -v set="$1" '$1 == "build" || set == "check"'
+	needs | awk -v set="$1" '$1 == "build" || set == "rxe" || $1 == set'
 }
 
 # Prints the packages that are missing, once each. $2: the column of this distribution.
@@ -166,9 +177,9 @@ set_wanted=check
 only_list=
 for arg in "$@"; do
 	case $arg in
-	build | check) set_wanted=$arg ;;
+	build | check | rxe) set_wanted=$arg ;;
 	--list) only_list=1 ;;
-	*) fail "usage: install-deps.sh [--list] [build|check]" ;;
+	*) fail "usage: install-deps.sh [--list] [build|check|rxe]" ;;
 	esac
 done
 

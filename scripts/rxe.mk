@@ -1,0 +1,9 @@
+# Tests on Soft-RoCE: on a host that cannot load rdma_rxe in a virtual machine, which is emulated where
+# KVM does not work. See soft-roce/README.md.
+
+.PHONY: deps-rxe check-rxe
+deps-rxe:
+	@scripts/install-deps.sh rxe || echo 'check-rxe: what cannot run without these is counted as skipped'
+
+check-rxe: deps-rxe $(O)/donord $(CONTRACT) ## soft-roce/ itself, and the tests on it, on two kernels
+	@failed=; soft-roce/test || failed=1; soft-roce/check $(CONTRACT) || failed=1; [ -z "$$failed" ]
