@@ -22,9 +22,10 @@ QEMU_APPEND="console=ttyS0 quiet loglevel=4 panic=-1 reboot=t cryptomgr.notests 
 tsc=reliable no_timer_check no5lvl audit=0 random.trust_cpu=on init_on_alloc=0
 sysctl.vm.panic_on_oom=1 systemd.unified_cgroup_hierarchy=1"
 
-# Ends with its parent, also when that is killed.
+# bound_to_us COMMAND... &: ends with this process, also when that is killed. Replaces the subshell it is
+# called in, which would otherwise be the parent, and would live on.
 bound_to_us() {
-	setpriv --pdeathsig KILL -- "$@"
+	exec setpriv --pdeathsig KILL -- "$@"
 }
 
 _qemu_accel() {
