@@ -27,6 +27,8 @@ build  liburing.h           liburing-dev     liburing-devel
 build  xxhash.h             libxxhash-dev    xxhash-devel
 build  jansson.h            libjansson-dev   jansson-devel
 build  systemd/sd-daemon.h  libsystemd-dev   systemd-devel
+build  infiniband/verbs.h   libibverbs-dev   rdma-core-devel
+build  rdma/rdma_cma.h      librdmacm-dev    rdma-core-devel
 build  scdoc                scdoc            scdoc
 check  CUnit/CUnit.h        libcunit1-dev    CUnit-devel
 check  gcc:address          gcc              libasan
