@@ -343,6 +343,13 @@ static int flaky_error(const struct tp_conn *base)
 	return err || !conn->inner ? err : tp_error(conn->inner);
 }
 
+static unsigned flaky_descriptors(const struct tp_conn *base, int out[TP_MAX_DESCRIPTORS])
+{
+	const struct flaky_conn *conn = (const struct flaky_conn *)base;
+
+	return conn->inner ? tp_descriptors(conn->inner, out) : 0;
+}
+
 /* No `open`: a wrapper is made by tp_flaky_wrap(). */
 static const struct tp_client_ops flaky_client = {
 	.close = flaky_close,
@@ -355,4 +362,5 @@ static const struct tp_client_ops flaky_client = {
 	.poll = flaky_poll,
 	.arm = flaky_arm,
 	.error = flaky_error,
+	.descriptors = flaky_descriptors,
 };

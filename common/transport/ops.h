@@ -23,6 +23,7 @@ struct tp_client_ops {
 	int (*poll)(struct tp_conn *conn, struct tp_completion *out, unsigned max);
 	int (*arm)(struct tp_conn *conn, int *fd, short *events);
 	int (*error)(const struct tp_conn *conn);
+	unsigned (*descriptors)(const struct tp_conn *conn, int out[TP_MAX_DESCRIPTORS]);
 };
 
 struct tp {
@@ -34,7 +35,6 @@ struct tp {
 struct tp_conn {
 	const struct tp_client_ops *ops;
 	struct tp *tp;
-	int fd; /* its socket, for tp_fd(); -1 if it has none */
 };
 
 struct tp_server_ops {

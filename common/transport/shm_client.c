@@ -374,6 +374,12 @@ static int shm_error(const struct tp_conn *base)
 	return atomic_load_explicit(&conn->error, memory_order_relaxed);
 }
 
+static unsigned shm_descriptors(const struct tp_conn *base, int out[TP_MAX_DESCRIPTORS])
+{
+	out[0] = ((const struct shm_conn *)base)->fd;
+	return 1;
+}
+
 const struct tp_client_ops tp_shm_client = {
 	.open = shm_open_client,
 	.close = tp_plain_close,
@@ -386,4 +392,5 @@ const struct tp_client_ops tp_shm_client = {
 	.poll = shm_poll,
 	.arm = shm_arm,
 	.error = shm_error,
+	.descriptors = shm_descriptors,
 };

@@ -225,6 +225,12 @@ static int tcp_error(const struct tp_conn *base)
 	return atomic_load_explicit(&conn->error, memory_order_relaxed);
 }
 
+static unsigned tcp_descriptors(const struct tp_conn *base, int out[TP_MAX_DESCRIPTORS])
+{
+	out[0] = ((const struct tcp_conn *)base)->fd;
+	return 1;
+}
+
 const struct tp_client_ops tp_tcp_client = {
 	.open = tcp_open,
 	.close = tp_plain_close,
@@ -237,4 +243,5 @@ const struct tp_client_ops tp_tcp_client = {
 	.poll = tcp_poll,
 	.arm = tcp_arm,
 	.error = tcp_error,
+	.descriptors = tcp_descriptors,
 };

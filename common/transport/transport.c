@@ -65,23 +65,13 @@ int tp_register(struct tp *tp, void *base, size_t bytes)
 
 int tp_connect(struct tp *tp, const struct tp_target *target, struct tp_conn **out)
 {
-	struct tp_conn *conn;
-	short ignored;
-	int err;
-
 	tp_explain_nothing();
-	err = tp->ops->connect(tp, target, &conn);
-	if (err)
-		return err;
-	if (conn->ops->arm(conn, &conn->fd, &ignored))
-		conn->fd = -1;
-	*out = conn;
-	return 0;
+	return tp->ops->connect(tp, target, out);
 }
 
-int tp_fd(const struct tp_conn *conn)
+unsigned tp_descriptors(const struct tp_conn *conn, int out[TP_MAX_DESCRIPTORS])
 {
-	return conn->fd;
+	return conn->ops->descriptors(conn, out);
 }
 
 void tp_disconnect(struct tp_conn *conn)

@@ -157,8 +157,14 @@ int tp_poll(struct tp_conn *conn, struct tp_completion *out, unsigned max) MUST_
  */
 int tp_arm(struct tp_conn *conn, int *fd, short *events) MUST_CHECK;
 
-/* The connection's socket, or -1: a forked child must close its copy. Any thread. */
-int tp_fd(const struct tp_conn *conn);
+/*
+ * The connection's descriptors, all close-on-exec; returns how many. While copies of them are open
+ * in a forked child, the end of this process does not end the connection: the child closes them,
+ * and does nothing else with it. verbs: some belong to the tp, so that one connection's are enough
+ * for all of its connections through that device. Any thread.
+ */
+#define TP_MAX_DESCRIPTORS 8
+unsigned tp_descriptors(const struct tp_conn *conn, int out[TP_MAX_DESCRIPTORS]);
 
 /*
  * 0 while the connection lives, else the errno that ended it. Any thread. An end is noticed by

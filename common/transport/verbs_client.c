@@ -359,6 +359,19 @@ static void verbs_detach(struct tp_conn *base, uint32_t handle)
 	remotes_remove(&verbs_conn_of(base)->remotes, handle);
 }
 
+static unsigned verbs_descriptors(const struct tp_conn *base, int out[TP_MAX_DESCRIPTORS])
+{
+	const struct verbs_conn *conn = (const struct verbs_conn *)base;
+	unsigned n = 0;
+
+	out[n++] = conn->epoll_fd;
+	out[n++] = conn->events->fd;
+	out[n++] = conn->completions->fd;
+	out[n++] = conn->adapter->device.context->cmd_fd;
+	out[n++] = conn->adapter->device.context->async_fd;
+	return n;
+}
+
 const struct tp_client_ops tp_verbs_client = {
 	.open = verbs_tp_open,
 	.close = verbs_tp_close,
@@ -371,4 +384,5 @@ const struct tp_client_ops tp_verbs_client = {
 	.poll = verbs_flow_poll,
 	.arm = verbs_flow_arm,
 	.error = verbs_flow_error,
+	.descriptors = verbs_descriptors,
 };

@@ -20,6 +20,13 @@ static NORETURN void give_up(const char *what, int err)
 	abort();
 }
 
+const char *contract_no_verbs(void)
+{
+	if (donor_rdma_host())
+		return NULL;
+	return *tp_why() ? tp_why() : "no address belongs to an RDMA device";
+}
+
 struct tp *contract_open(const struct tp_options *options)
 {
 	static const struct tp_flaky_options no_faults;

@@ -34,6 +34,9 @@ struct client {
  */
 #define REGISTERED __attribute__((section("contract_buffers"), aligned(64)))
 
+/* Why there can be no tests over verbs here; NULL if there can. */
+const char *contract_no_verbs(void);
+
 /* Opens the client side of the variant; ends the program when it cannot. */
 struct tp *contract_open(const struct tp_options *options);
 
@@ -96,6 +99,7 @@ void no_donor_is_an_error_in_time(void);
 void a_silent_donor_is_an_error_in_time(void);
 void disconnecting_in_mid_flight_is_allowed(void);
 void a_domain_has_a_bound_on_connections(void);
+void a_forked_child_can_keep_out_of_it(void);
 
 /* stress.c */
 void threads_and_connections_read_what_they_wrote(void);

@@ -333,6 +333,11 @@ struct donor *donor_start(enum tp_kind kind, enum donor_place place)
 	return donor;
 }
 
+pid_t donor_pid(const struct donor *donor)
+{
+	return donor->pid;
+}
+
 void donor_signal(struct donor *donor, int signal)
 {
 	MUST(donor->place == DONOR_PROCESS);

@@ -41,6 +41,7 @@ uint8_t *donor_memory(const struct donor *donor, unsigned domain, unsigned slab)
 uint8_t donor_peek(const struct donor *donor, unsigned domain, unsigned slab);
 
 /* DONOR_PROCESS only. donor_stop() is still needed after SIGKILL. */
+pid_t donor_pid(const struct donor *donor);
 void donor_signal(struct donor *donor, int signal);
 
 /* DONOR_THREAD only. Each returns when the loop's thread has done it. */

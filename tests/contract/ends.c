@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define BLOCK 4096u
@@ -428,5 +429,61 @@ void a_domain_has_a_bound_on_connections(void)
 		tp_disconnect(conns[i]);
 	CU_ASSERT(becomes(donor, 0));
 	tp_close(tp);
+	donor_stop(donor);
+}
+
+/* ---- fork ---- */
+
+/* Waits for its end to be closed, having closed the connection's descriptors. */
+static NORETURN void live_on(const struct tp_conn *conn, int until)
+{
+	int fds[TP_MAX_DESCRIPTORS];
+	unsigned i, n = tp_descriptors(conn, fds);
+	char byte;
+
+	for (i = 0; i < n; i++)
+		close(fds[i]);
+	(void)!read(until, &byte, 1);
+	_exit(0);
+}
+
+/* Connects, leaves a child behind that lives on, and ends without a word. */
+static NORETURN void connect_and_die(const struct donor *donor, int until)
+{
+	struct client client;
+	static uint8_t byte REGISTERED;
+
+	client_open(&client, donor, 0, 0);
+	if (client_do(&client, TP_READ, 0, 0, &byte, 1))
+		_exit(1);
+	switch (fork()) {
+	case -1:
+		_exit(2);
+	case 0:
+		live_on(client.conn, until);
+	default:
+		_exit(0);
+	}
+}
+
+/* The connection ends with the process that has it, though a child of that lives on. */
+void a_forked_child_can_keep_out_of_it(void)
+{
+	struct donor *donor = donor_start(contract_variant->kind, DONOR_THREAD);
+	int until[2], status = -1;
+	pid_t pid;
+
+	CU_ASSERT_EQUAL_FATAL(pipe(until), 0);
+	pid = fork();
+	CU_ASSERT_FATAL(pid >= 0);
+	if (pid == 0) {
+		close(until[1]);
+		connect_and_die(donor, until[0]);
+	}
+	CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+	CU_ASSERT_EQUAL(status, 0);
+	CU_ASSERT(becomes(donor, 0));
+	close(until[1]);
+	close(until[0]);
 	donor_stop(donor);
 }

@@ -38,6 +38,7 @@ static const struct suite_test tests[] = {
 	SUITE_TEST(a_silent_donor_is_an_error_in_time),
 	SUITE_TEST(disconnecting_in_mid_flight_is_allowed),
 	SUITE_TEST(a_domain_has_a_bound_on_connections),
+	SUITE_TEST(a_forked_child_can_keep_out_of_it),
 	SUITE_TEST(threads_and_connections_read_what_they_wrote),
 	SUITE_END,
 };
@@ -63,9 +64,9 @@ static const struct suite_test *without(const char *reason)
 
 static const struct suite_test *tests_of(const struct variant *variant)
 {
-	if (variant->kind != TP_VERBS || donor_rdma_host())
-		return tests;
-	return without(*tp_why() ? tp_why() : "no address belongs to an RDMA device");
+	const char *why = variant->kind == TP_VERBS ? contract_no_verbs() : NULL;
+
+	return why ? without(why) : tests;
 }
 
 /* An argument, such as "verbs", is the only kind that is wanted. */
