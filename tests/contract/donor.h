@@ -18,9 +18,12 @@
 struct donor;
 
 /*
- * An address of this host that belongs to an RDMA device; NULL if there is none: then tp_why() says
- * why. The environment's RDMA_HOST, if set.
+ * An address of this host that belongs to an RDMA device, of this family (AF_INET6; AF_UNSPEC:
+ * any); NULL if there is none: then tp_why() may say why. Valid until the next call.
  */
+const char *donor_rdma_address(int family);
+
+/* The one that donors listen on: the environment's RDMA_HOST, if set, or the first one there is. */
 const char *donor_rdma_host(void);
 
 enum donor_place { DONOR_THREAD, DONOR_PROCESS };

@@ -53,7 +53,7 @@ void hostile_check_hung_up(int fd)
 void hostile_check_others(const struct donor *donor)
 {
 	struct client client;
-	uint8_t out[HOSTILE_BLOCK], in[HOSTILE_BLOCK];
+	static uint8_t out[HOSTILE_BLOCK] REGISTERED, in[HOSTILE_BLOCK] REGISTERED;
 
 	client_open(&client, donor, 1, 0);
 	pattern_fill(out, HOSTILE_BLOCK, 4);

@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <net/if.h>
 #include <stdlib.h>
+#include <string.h>
 
 static struct tp_domain *find_none(void *arg UNUSED, const uint8_t token[TP_TOKEN_BYTES] UNUSED)
 {
@@ -14,11 +15,13 @@ static struct tp_domain *find_none(void *arg UNUSED, const uint8_t token[TP_TOKE
 }
 
 /* Link-local addresses need a scope to be connected to, and are nobody's choice. */
-static bool is_candidate(const struct ifaddrs *at)
+static bool is_candidate(const struct ifaddrs *at, int family)
 {
 	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)at->ifa_addr;
 
 	if (!at->ifa_addr || !(at->ifa_flags & IFF_UP) || (at->ifa_flags & IFF_LOOPBACK))
+		return false;
+	if (family != AF_UNSPEC && family != at->ifa_addr->sa_family)
 		return false;
 	if (at->ifa_addr->sa_family == AF_INET)
 		return true;
@@ -38,7 +41,7 @@ static bool can_listen(struct loop *loop, const char *host)
 	return can;
 }
 
-static bool try_all(struct loop *loop, char host[NI_MAXHOST])
+static bool try_all(struct loop *loop, int family, char host[NI_MAXHOST])
 {
 	struct ifaddrs *all, *at;
 	bool found = false;
@@ -48,7 +51,7 @@ static bool try_all(struct loop *loop, char host[NI_MAXHOST])
 	for (at = all; at && !found; at = at->ifa_next) {
 		socklen_t len;
 
-		if (!is_candidate(at))
+		if (!is_candidate(at, family))
 			continue;
 		len = at->ifa_addr->sa_family == AF_INET ? sizeof(struct sockaddr_in)
 							 : sizeof(struct sockaddr_in6);
@@ -60,20 +63,31 @@ static bool try_all(struct loop *loop, char host[NI_MAXHOST])
 	return found;
 }
 
+const char *donor_rdma_address(int family)
+{
+	static char host[NI_MAXHOST];
+	struct loop *loop;
+	bool found;
+
+	if (loop_open(&loop))
+		return NULL;
+	found = try_all(loop, family, host);
+	loop_close(loop);
+	return found ? host : NULL;
+}
+
 const char *donor_rdma_host(void)
 {
 	static char host[NI_MAXHOST];
-	static bool is_known, is_there;
-	struct loop *loop;
+	const char *found;
 
 	if (getenv("RDMA_HOST"))
 		return getenv("RDMA_HOST");
-	if (!is_known) {
-		if (loop_open(&loop))
+	if (!host[0]) {
+		found = donor_rdma_address(AF_UNSPEC);
+		if (!found)
 			return NULL;
-		is_there = try_all(loop, host);
-		loop_close(loop);
-		is_known = true;
+		strcpy(host, found);
 	}
-	return is_there ? host : NULL;
+	return host;
 }

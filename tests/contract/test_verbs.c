@@ -9,10 +9,12 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -277,6 +279,45 @@ static void an_address_without_a_device_is_named(void)
 	tp_close(tp);
 }
 
+/* ---- addresses ---- */
+
+static void ipv6_works_as_well(void)
+{
+	struct donor *donor;
+	struct client client;
+
+	setenv("RDMA_HOST", donor_rdma_address(AF_INET6), 1);
+	donor = donor_start(TP_VERBS, DONOR_THREAD);
+	CU_ASSERT(strchr(donor_target(donor, 0).host, ':') != NULL);
+	client_open(&client, donor, 0, 0);
+	CU_ASSERT_EQUAL(client_do(&client, TP_WRITE, 0, 0, large, sizeof(large)), 0);
+	client_close(&client);
+	donor_stop(donor);
+	unsetenv("RDMA_HOST");
+}
+
+/* A donor that listens on all addresses lends over the device that there is. */
+static void a_wildcard_address_will_do(void)
+{
+	char host[64];
+	struct tp_target target;
+	struct donor *donor;
+	struct tp_conn *conn;
+	struct tp *tp;
+
+	snprintf(host, sizeof(host), "%s", donor_rdma_host());
+	setenv("RDMA_HOST", "0.0.0.0", 1);
+	donor = donor_start(TP_VERBS, DONOR_THREAD);
+	target = donor_target(donor, 0);
+	target.host = host;
+	tp = contract_open(NULL);
+	CU_ASSERT_EQUAL_FATAL(tp_connect(tp, &target, &conn), 0);
+	tp_disconnect(conn);
+	tp_close(tp);
+	donor_stop(donor);
+	unsetenv("RDMA_HOST");
+}
+
 int main(void)
 {
 	struct suite_test tests[] = {
@@ -286,6 +327,8 @@ int main(void)
 		SUITE_TEST(nothing_that_may_be_paged_out_is_touched),
 		SUITE_TEST(a_limit_on_locked_memory_is_named),
 		SUITE_TEST(an_address_without_a_device_is_named),
+		SUITE_TEST(ipv6_works_as_well),
+		SUITE_TEST(a_wildcard_address_will_do),
 		SUITE_END,
 	};
 	const char *why = contract_no_verbs();
@@ -296,6 +339,8 @@ int main(void)
 		tests[i].inactive = why;
 		if (!why && tests[i].run == nothing_that_may_be_paged_out_is_touched)
 			tests[i].inactive = poison_impossible;
+		if (!why && tests[i].run == ipv6_works_as_well && !donor_rdma_address(AF_INET6))
+			tests[i].inactive = "no IPv6 address belongs to an RDMA device";
 	}
 	return suite_run("verbs", tests);
 }
