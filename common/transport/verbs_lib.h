@@ -62,7 +62,7 @@
 	X(ack_cm_event, rdma_ack_cm_event)
 
 struct verbs_lib {
-#define VERBS_LIB_MEMBER(member, function) __typeof__(function) *member;
+#define VERBS_LIB_MEMBER(member, function) __typeof__(function) *(member);
 	VERBS_LIB_FUNCTIONS(VERBS_LIB_MEMBER)
 #undef VERBS_LIB_MEMBER
 	int *(*errno_location)(void);

@@ -7,17 +7,15 @@
 #include <sys/mman.h>
 
 /* Relocations whose word is the address of a symbol. */
-#if defined(__x86_64__)
-#define RELOC_SLOT R_X86_64_JUMP_SLOT
-#define RELOC_DATA R_X86_64_GLOB_DAT
-#define RELOC_WORD R_X86_64_64
-#elif defined(__aarch64__)
-#define RELOC_SLOT R_AARCH64_JUMP_SLOT
-#define RELOC_DATA R_AARCH64_GLOB_DAT
-#define RELOC_WORD R_AARCH64_ABS64
-#else
-#error "which relocations name a symbol?"
-#endif
+struct kinds {
+	ElfW(Half) machine;
+	uint32_t slot, data, word;
+};
+
+static const struct kinds known_kinds[] = {
+	{EM_X86_64, R_X86_64_JUMP_SLOT, R_X86_64_GLOB_DAT, R_X86_64_64},
+	{EM_AARCH64, R_AARCH64_JUMP_SLOT, R_AARCH64_GLOB_DAT, R_AARCH64_ABS64},
+};
 
 struct relocations {
 	const ElfW(Rela) * at;
@@ -100,11 +98,24 @@ static void *find(const struct verbs_redirect *table, const char *name)
 	return NULL;
 }
 
+static const struct kinds *kinds_of(const struct link_map *object)
+{
+	const ElfW(Ehdr) *head = header(object);
+	unsigned i;
+
+	for (i = 0; head && i < ARRAY_LEN(known_kinds); i++) {
+		if (known_kinds[i].machine == head->e_machine)
+			return &known_kinds[i];
+	}
+	return NULL;
+}
+
 static void redirect_some(const struct link_map *object, const struct relocations *relocations,
 			  const struct verbs_redirect *table)
 {
 	const ElfW(Sym) *symbols = dynamic_pointer(object, DT_SYMTAB);
 	const char *names = dynamic_pointer(object, DT_STRTAB);
+	const struct kinds *kinds = kinds_of(object);
 	size_t i;
 
 	for (i = 0; i < relocations->count; i++) {
@@ -113,7 +124,7 @@ static void redirect_some(const struct link_map *object, const struct relocation
 		const ElfW(Sym) *symbol = &symbols[ELF64_R_SYM(relocation->r_info)];
 		void *to;
 
-		if (type != RELOC_SLOT && type != RELOC_DATA && type != RELOC_WORD)
+		if (type != kinds->slot && type != kinds->data && type != kinds->word)
 			continue;
 		to = find(table, names + symbol->st_name);
 		if (to)
@@ -155,7 +166,7 @@ int verbs_object_redirect(const struct link_map *object, const struct verbs_redi
 	};
 	int err;
 
-	if (!header(object) || (slots.count && dynamic_value(object, DT_PLTREL) != DT_RELA))
+	if (!kinds_of(object) || (slots.count && dynamic_value(object, DT_PLTREL) != DT_RELA))
 		return -ENOEXEC;
 	err = protect(object, PROT_READ | PROT_WRITE);
 	if (err)

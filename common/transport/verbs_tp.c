@@ -166,13 +166,13 @@ static int register_everywhere(struct verbs_tp *tp, void *base, size_t bytes)
 	return 0;
 }
 
-int verbs_tp_register(struct tp *base, void *at, size_t bytes)
+int verbs_tp_register(struct tp *tp, void *base, size_t bytes)
 {
-	struct verbs_tp *tp = verbs_tp_of(base);
+	struct verbs_tp *verbs = verbs_tp_of(tp);
 	int err;
 
-	lock_acquire(&tp->lock);
-	err = register_everywhere(tp, at, bytes);
-	lock_release(&tp->lock);
+	lock_acquire(&verbs->lock);
+	err = register_everywhere(verbs, base, bytes);
+	lock_release(&verbs->lock);
 	return err;
 }

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -434,33 +435,36 @@ void a_domain_has_a_bound_on_connections(void)
 
 /* ---- fork ---- */
 
-/* Waits for its end to be closed, having closed the connection's descriptors. */
-static NORETURN void live_on(const struct tp_conn *conn, int until)
+/* Has closed the connection's descriptors; lives until it is asked whether it does. */
+static NORETURN void live_on(const int *fds, unsigned n, int line)
 {
-	int fds[TP_MAX_DESCRIPTORS];
-	unsigned i, n = tp_descriptors(conn, fds);
+	unsigned i;
 	char byte;
 
 	for (i = 0; i < n; i++)
 		close(fds[i]);
-	(void)!read(until, &byte, 1);
-	_exit(0);
+	if (read(line, &byte, 1) == 1 && write(line, "y", 1) == 1)
+		_exit(0);
+	_exit(1);
 }
 
 /* Connects, leaves a child behind that lives on, and ends without a word. */
-static NORETURN void connect_and_die(const struct donor *donor, int until)
+static NORETURN void connect_and_die(const struct donor *donor, int line)
 {
-	struct client client;
 	static uint8_t byte REGISTERED;
+	int fds[TP_MAX_DESCRIPTORS];
+	struct client client;
+	unsigned n;
 
 	client_open(&client, donor, 0, 0);
 	if (client_do(&client, TP_READ, 0, 0, &byte, 1))
 		_exit(1);
+	n = tp_descriptors(client.conn, fds);
 	switch (fork()) {
 	case -1:
 		_exit(2);
 	case 0:
-		live_on(client.conn, until);
+		live_on(fds, n, line);
 	default:
 		_exit(0);
 	}
@@ -470,20 +474,24 @@ static NORETURN void connect_and_die(const struct donor *donor, int until)
 void a_forked_child_can_keep_out_of_it(void)
 {
 	struct donor *donor = donor_start(contract_variant->kind, DONOR_THREAD);
-	int until[2], status = -1;
+	int line[2], status = -1;
+	char answer = 'n';
 	pid_t pid;
 
-	CU_ASSERT_EQUAL_FATAL(pipe(until), 0);
+	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM, 0, line), 0);
 	pid = fork();
 	CU_ASSERT_FATAL(pid >= 0);
 	if (pid == 0) {
-		close(until[1]);
-		connect_and_die(donor, until[0]);
+		close(line[0]);
+		connect_and_die(donor, line[1]);
 	}
+	close(line[1]);
 	CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
 	CU_ASSERT_EQUAL(status, 0);
 	CU_ASSERT(becomes(donor, 0));
-	close(until[1]);
-	close(until[0]);
+	CU_ASSERT_EQUAL(write(line[0], "?", 1), 1);
+	CU_ASSERT_EQUAL(read(line[0], &answer, 1), 1);
+	CU_ASSERT_EQUAL(answer, 'y');
+	close(line[0]);
 	donor_stop(donor);
 }
