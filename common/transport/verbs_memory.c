@@ -13,7 +13,7 @@
 #include <sys/mman.h>
 
 /* Address space only. A connection takes some 100 KiB; a donor may have thousands of them. */
-#define POOL_BYTES ((size_t)1 << 30)
+#define POOL_BYTES ((size_t)256 << 20)
 
 #define ALIGN alignof(max_align_t)
 

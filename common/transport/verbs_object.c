@@ -8,7 +8,7 @@
 
 /* Relocations whose word is the address of a symbol. */
 struct kinds {
-	ElfW(Half) machine;
+	Elf64_Half machine;
 	uint32_t slot, data, word;
 };
 
@@ -18,7 +18,7 @@ static const struct kinds known_kinds[] = {
 };
 
 struct relocations {
-	const ElfW(Rela) * at;
+	const Elf64_Rela *at;
 	size_t count;
 };
 
@@ -34,9 +34,9 @@ static uintptr_t up(uintptr_t address)
 
 /* ---- what the object says of itself ---- */
 
-static const ElfW(Dyn) * dynamic(const struct link_map *object, ElfW(Sxword) tag)
+static const Elf64_Dyn *dynamic(const struct link_map *object, Elf64_Sxword tag)
 {
-	const ElfW(Dyn) * entry;
+	const Elf64_Dyn *entry;
 
 	for (entry = object->l_ld; entry->d_tag != DT_NULL; entry++) {
 		if (entry->d_tag == tag)
@@ -46,9 +46,9 @@ static const ElfW(Dyn) * dynamic(const struct link_map *object, ElfW(Sxword) tag
 }
 
 /* The loader may or may not have added the load address already. */
-static const void *dynamic_pointer(const struct link_map *object, ElfW(Sxword) tag)
+static const void *dynamic_pointer(const struct link_map *object, Elf64_Sxword tag)
 {
-	const ElfW(Dyn) *entry = dynamic(object, tag);
+	const Elf64_Dyn *entry = dynamic(object, tag);
 	uintptr_t at;
 
 	if (!entry)
@@ -57,16 +57,16 @@ static const void *dynamic_pointer(const struct link_map *object, ElfW(Sxword) t
 	return (const void *)(at < object->l_addr ? at + object->l_addr : at);
 }
 
-static size_t dynamic_value(const struct link_map *object, ElfW(Sxword) tag)
+static size_t dynamic_value(const struct link_map *object, Elf64_Sxword tag)
 {
-	const ElfW(Dyn) *entry = dynamic(object, tag);
+	const Elf64_Dyn *entry = dynamic(object, tag);
 
 	return entry ? entry->d_un.d_val : 0;
 }
 
-static const ElfW(Ehdr) * header(const struct link_map *object)
+static const Elf64_Ehdr *header(const struct link_map *object)
 {
-	const ElfW(Ehdr) *head = (const ElfW(Ehdr) *)object->l_addr;
+	const Elf64_Ehdr *head = (const Elf64_Ehdr *)object->l_addr;
 
 	if (!head || memcmp(head->e_ident, ELFMAG, SELFMAG) != 0)
 		return NULL;
@@ -74,10 +74,10 @@ static const ElfW(Ehdr) * header(const struct link_map *object)
 }
 
 /* The n-th program header of this type, or NULL. */
-static const ElfW(Phdr) * segment(const struct link_map *object, ElfW(Word) type, unsigned n)
+static const Elf64_Phdr *segment(const struct link_map *object, Elf64_Word type, unsigned n)
 {
-	const ElfW(Ehdr) *head = header(object);
-	const ElfW(Phdr) *at = (const ElfW(Phdr) *)((const char *)head + head->e_phoff);
+	const Elf64_Ehdr *head = header(object);
+	const Elf64_Phdr *at = (const Elf64_Phdr *)((const char *)head + head->e_phoff);
 	unsigned i;
 
 	for (i = 0; i < head->e_phnum; i++) {
@@ -100,7 +100,7 @@ static void *find(const struct verbs_redirect *table, const char *name)
 
 static const struct kinds *kinds_of(const struct link_map *object)
 {
-	const ElfW(Ehdr) *head = header(object);
+	const Elf64_Ehdr *head = header(object);
 	unsigned i;
 
 	for (i = 0; head && i < ARRAY_LEN(known_kinds); i++) {
@@ -113,15 +113,15 @@ static const struct kinds *kinds_of(const struct link_map *object)
 static void redirect_some(const struct link_map *object, const struct relocations *relocations,
 			  const struct verbs_redirect *table)
 {
-	const ElfW(Sym) *symbols = dynamic_pointer(object, DT_SYMTAB);
+	const Elf64_Sym *symbols = dynamic_pointer(object, DT_SYMTAB);
 	const char *names = dynamic_pointer(object, DT_STRTAB);
 	const struct kinds *kinds = kinds_of(object);
 	size_t i;
 
 	for (i = 0; i < relocations->count; i++) {
-		const ElfW(Rela) *relocation = &relocations->at[i];
+		const Elf64_Rela *relocation = &relocations->at[i];
 		uint32_t type = (uint32_t)ELF64_R_TYPE(relocation->r_info);
-		const ElfW(Sym) *symbol = &symbols[ELF64_R_SYM(relocation->r_info)];
+		const Elf64_Sym *symbol = &symbols[ELF64_R_SYM(relocation->r_info)];
 		void *to;
 
 		if (type != kinds->slot && type != kinds->data && type != kinds->word)
@@ -135,7 +135,7 @@ static void redirect_some(const struct link_map *object, const struct relocation
 /* The loader looks at the dynamic section again when it is time to call destructors. */
 static void drop_destructors(const struct link_map *object)
 {
-	ElfW(Dyn) *size = (ElfW(Dyn) *)dynamic(object, DT_FINI_ARRAYSZ);
+	Elf64_Dyn *size = (Elf64_Dyn *)dynamic(object, DT_FINI_ARRAYSZ);
 
 	if (size)
 		size->d_un.d_val = 0;
@@ -144,7 +144,7 @@ static void drop_destructors(const struct link_map *object)
 /* What the loader has made read-only after relocating, tables and dynamic section included. */
 static int protect(const struct link_map *object, int protection)
 {
-	const ElfW(Phdr) *relro = segment(object, PT_GNU_RELRO, 0);
+	const Elf64_Phdr *relro = segment(object, PT_GNU_RELRO, 0);
 	uintptr_t start, end;
 
 	if (!relro)
@@ -158,11 +158,11 @@ int verbs_object_redirect(const struct link_map *object, const struct verbs_redi
 {
 	const struct relocations slots = {
 		.at = dynamic_pointer(object, DT_JMPREL),
-		.count = dynamic_value(object, DT_PLTRELSZ) / sizeof(ElfW(Rela)),
+		.count = dynamic_value(object, DT_PLTRELSZ) / sizeof(Elf64_Rela),
 	};
 	const struct relocations others = {
 		.at = dynamic_pointer(object, DT_RELA),
-		.count = dynamic_value(object, DT_RELASZ) / sizeof(ElfW(Rela)),
+		.count = dynamic_value(object, DT_RELASZ) / sizeof(Elf64_Rela),
 	};
 	int err;
 
@@ -199,7 +199,7 @@ static int share(uintptr_t start, size_t bytes)
 
 int verbs_object_share_bss(const struct link_map *object)
 {
-	const ElfW(Phdr) * load;
+	const Elf64_Phdr *load;
 	uintptr_t start, end;
 	unsigned i;
 	int err;

@@ -39,7 +39,7 @@ struct tp *contract_open(const struct tp_options *options)
 	if (err)
 		give_up("open", err);
 	err = tp_register(tp, __start_contract_buffers,
-			  (size_t)(__stop_contract_buffers - __start_contract_buffers));
+			  (uintptr_t)__stop_contract_buffers - (uintptr_t)__start_contract_buffers);
 	if (err)
 		give_up("register", err);
 	return tp;
