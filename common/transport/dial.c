@@ -138,17 +138,23 @@ static int tune(int fd)
 	return 0;
 }
 
-static int dial_address(const struct addrinfo *address, uint64_t deadline_ns, int *out)
+static socklen_t address_bytes(const struct sockaddr *address)
+{
+	return address->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6)
+					      : sizeof(struct sockaddr_in);
+}
+
+int dial_address(const struct sockaddr *address, uint64_t deadline_ns, int *out)
 {
 	int fd, err;
 
-	fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
+	fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
 	if (fd < 0)
 		return -errno;
 	err = tune(fd);
 	if (err)
 		goto err_close;
-	err = connect(fd, address->ai_addr, address->ai_addrlen) < 0 ? -errno : 0;
+	err = connect(fd, address, address_bytes(address)) < 0 ? -errno : 0;
 	if (err == -EINPROGRESS)
 		err = finish_connect(fd, deadline_ns);
 	if (err)
@@ -188,7 +194,7 @@ int dial_tcp(const char *host, uint16_t port, uint64_t deadline_ns, int *out)
 		/* One silent address must not use up the time of the others. */
 		now = clock_ns();
 		share = now < deadline_ns ? (deadline_ns - now) / left : 0;
-		err = dial_address(address, now + share, out);
+		err = dial_address(address->ai_addr, now + share, out);
 		if (!err)
 			break;
 	}

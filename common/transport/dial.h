@@ -10,6 +10,9 @@
 
 #include <stddef.h>
 
+/* IPv4 or IPv6, with its port. Allocates nothing. */
+int dial_address(const struct sockaddr *address, uint64_t deadline_ns, int *out) MUST_CHECK;
+
 /* Tries every address of the name in turn. -EHOSTUNREACH if it has none. */
 int dial_tcp(const char *host, uint16_t port, uint64_t deadline_ns, int *out) MUST_CHECK;
 int dial_unix(const char *path, uint64_t deadline_ns, int *out) MUST_CHECK;

@@ -41,14 +41,21 @@ int domain_open(struct tp_server *server, struct tp_domain **out)
 	return 0;
 }
 
-void domain_close(struct tp_domain *base)
+void domain_cut(struct tp_domain *base)
 {
 	struct domain *domain = domain_of(base);
 	struct session *session;
-	size_t i;
 
 	while ((session = TAILQ_FIRST(&domain->sessions)))
 		session_end(session);
+}
+
+void domain_close(struct tp_domain *base)
+{
+	struct domain *domain = domain_of(base);
+	size_t i;
+
+	domain_cut(base);
 	for (i = 0; i < (size_t)1 << domain->bucket_bits; i++) {
 		struct export *export;
 

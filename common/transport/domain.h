@@ -36,6 +36,7 @@ struct domain {
 };
 
 int domain_open(struct tp_server *server, struct tp_domain **out) MUST_CHECK;
+void domain_cut(struct tp_domain *domain);
 void domain_close(struct tp_domain *domain);
 int domain_export(struct tp_domain *domain, const struct tp_export *memory,
 		  struct tp_remote *out) MUST_CHECK;

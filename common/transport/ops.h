@@ -46,6 +46,7 @@ struct tp_server_ops {
 	int (*spin)(struct tp_server *server);
 	void (*stats)(const struct tp_server *server, struct tp_server_stats *out);
 	int (*domain_open)(struct tp_server *server, struct tp_domain **out);
+	void (*domain_cut)(struct tp_domain *domain);
 	void (*domain_close)(struct tp_domain *domain);
 	int (*domain_export)(struct tp_domain *domain, const struct tp_export *memory,
 			     struct tp_remote *out);

@@ -231,6 +231,7 @@ const struct tp_server_ops tp_shm_server = {
 	.spin = shm_spin,
 	.stats = session_server_stats,
 	.domain_open = domain_open,
+	.domain_cut = domain_cut,
 	.domain_close = domain_close,
 	.domain_export = domain_export,
 	.domain_revoke = domain_revoke,

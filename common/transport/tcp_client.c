@@ -72,7 +72,8 @@ static int tcp_connect(struct tp *tp, const struct tp_target *target, struct tp_
 	err = conn_new(tp, &conn);
 	if (err)
 		return err;
-	err = dial_tcp(target->host, target->port, deadline, &conn->fd);
+	err = target->address ? dial_address(target->address, deadline, &conn->fd)
+			      : dial_tcp(target->host, target->port, deadline, &conn->fd);
 	if (err)
 		goto err_free;
 	err = dial_hello(conn->fd, TP_TCP_MAGIC, target->token, deadline);

@@ -156,6 +156,11 @@ int tp_domain_open(struct tp_server *server, struct tp_domain **out)
 	return server->ops->domain_open(server, out);
 }
 
+void tp_domain_cut(struct tp_domain *domain)
+{
+	domain->ops->domain_cut(domain);
+}
+
 void tp_domain_close(struct tp_domain *domain)
 {
 	if (domain)

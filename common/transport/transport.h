@@ -92,10 +92,17 @@ const char *tp_why(void);
  */
 int tp_register(struct tp *tp, void *base, size_t bytes) MUST_CHECK;
 
+struct sockaddr;
+
 struct tp_target {
 	const char *host; /* tcp, verbs: name or address; its route decides the device */
-	uint16_t port;	  /* tcp, verbs */
-	const char *path; /* shm: the donor's Unix socket */
+	/*
+	 * tcp, verbs: used instead of host and port if not NULL: an IPv4 or IPv6 address with its
+	 * port. Then tp_connect() calls nothing that may allocate from the C library.
+	 */
+	const struct sockaddr *address;
+	uint16_t port;		       /* tcp, verbs */
+	const char *path;	       /* shm: the donor's Unix socket */
 	uint8_t token[TP_TOKEN_BYTES]; /* from the control session: whose domain this is */
 };
 
@@ -160,7 +167,8 @@ int tp_arm(struct tp_conn *conn, int *fd, short *events) MUST_CHECK;
 /*
  * The connection's descriptors, all close-on-exec; returns how many. While copies of them are open
  * in a forked child, the end of this process does not end the connection: the child closes them,
- * and does nothing else with it. verbs: some belong to the tp, so that one connection's are enough
+ * and does nothing else with it. To be asked before the fork: much of a connection's memory is not
+ * in the child. verbs: some belong to the tp, so that one connection's are enough
  * for all of its connections through that device. Any thread.
  */
 #define TP_MAX_DESCRIPTORS 8
@@ -218,6 +226,11 @@ int tp_server_spin(struct tp_server *server) MUST_CHECK;
 
 /* A client's protection domain: memory exported in it is reachable only by its connections. */
 int tp_domain_open(struct tp_server *server, struct tp_domain **out) MUST_CHECK;
+/*
+ * Ends its connections at once; what is exported stays so, for others to come. After this returns
+ * nothing that was posted on them takes effect any more.
+ */
+void tp_domain_cut(struct tp_domain *domain);
 /* Ends its connections and exports at once. */
 void tp_domain_close(struct tp_domain *domain);
 

@@ -302,9 +302,12 @@ static int dial(struct verbs_conn *conn, const struct tp_target *target)
 	uint64_t deadline = clock_ns() + conn->base.tp->options.connect_timeout_ms * 1000000ull;
 	const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
 	struct addrinfo *list;
+	const struct addrinfo given = {.ai_addr = (struct sockaddr *)(uintptr_t)target->address};
 	char service[8];
 	int err;
 
+	if (target->address)
+		return try_each(conn, &given, target->token, deadline);
 	snprintf(service, sizeof(service), "%u", (unsigned)target->port);
 	if (getaddrinfo(target->host, service, &hints, &list) != 0)
 		return -EHOSTUNREACH;

@@ -91,6 +91,11 @@ static void export_end(struct verbs_domain *domain, struct verbs_export *export)
 	free(export);
 }
 
+void verbs_domain_cut(struct tp_domain *base)
+{
+	end_sessions(verbs_domain_of(base));
+}
+
 void verbs_domain_close(struct tp_domain *base)
 {
 	struct verbs_domain *domain = verbs_domain_of(base);

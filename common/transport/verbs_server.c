@@ -226,6 +226,7 @@ const struct tp_server_ops tp_verbs_server = {
 	.spin = verbs_spin,
 	.stats = verbs_stats,
 	.domain_open = verbs_domain_open,
+	.domain_cut = verbs_domain_cut,
 	.domain_close = verbs_domain_close,
 	.domain_export = verbs_domain_export,
 	.domain_revoke = verbs_domain_revoke,

@@ -76,6 +76,7 @@ void verbs_session_end(struct verbs_session *session);
 
 /* The members of tp_server_ops. */
 int verbs_domain_open(struct tp_server *server, struct tp_domain **out) MUST_CHECK;
+void verbs_domain_cut(struct tp_domain *domain);
 void verbs_domain_close(struct tp_domain *domain);
 int verbs_domain_export(struct tp_domain *domain, const struct tp_export *memory,
 			struct tp_remote *out) MUST_CHECK;
