@@ -21,6 +21,7 @@ struct listener {
 	struct donor *donor;
 	int fd;
 	bool is_local;
+	uint16_t verbs_port; /* of RDMA at the same address; 0 for none: rdma.h */
 	struct loop_watch *watch;
 	char text[WIRE_PATH_BYTES > PEER_TEXT_BYTES ? WIRE_PATH_BYTES : PEER_TEXT_BYTES];
 };

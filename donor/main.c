@@ -11,6 +11,7 @@
 #include "donor/host.h"
 #include "donor/lease.h"
 #include "donor/options.h"
+#include "donor/rdma.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -246,7 +247,10 @@ static int open_all(struct running *running, char *why)
 	err = open_watches(running);
 	if (err)
 		return err;
-	return listeners_open(donor, why);
+	err = listeners_open(donor, why);
+	if (err)
+		return err;
+	return rdma_open(donor, why);
 }
 
 static void close_servers(struct donor *donor)

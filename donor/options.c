@@ -29,6 +29,7 @@ enum option_key {
 	KEY_SIZE = 256, /* beyond every character: no short options */
 	KEY_LISTEN,
 	KEY_LOCAL_SOCKET,
+	KEY_RDMA,
 	KEY_SLAB_SIZE,
 	KEY_HUGE_PAGES,
 	KEY_NUMA_NODE,
@@ -47,6 +48,8 @@ static const struct argp_option options_known[] = {
 	 "where to listen, or none; may be repeated (127.0.0.1:7471)", 0},
 	{"local-socket", KEY_LOCAL_SOCKET, "PATH", 0,
 	 "Unix socket for programs on this host, or none (donord-PORT.sock in /run or $XDG_RUNTIME_DIR)", 0},
+	{"rdma", KEY_RDMA, "WHEN", 0,
+	 "over RDMA devices, too: auto, off or required (auto)", 0},
 	{"slab-size", KEY_SLAB_SIZE, "SIZE", 0, "unit of lending, a power of two (32M)", 0},
 	{"huge-pages", KEY_HUGE_PAGES, NULL, 0, "lend reserved huge pages of 2 MiB", 0},
 	{"numa-node", KEY_NUMA_NODE, "N", 0, "lend RAM of this NUMA node only", 0},
@@ -146,6 +149,19 @@ static int parse_local_socket(struct parsing *p, const char *text)
 	return 0;
 }
 
+static int parse_rdma(struct parsing *p, const char *text)
+{
+	static const char *const names[] = {"auto", "off", "required"};
+
+	for (unsigned i = 0; i < ARRAY_LEN(names); i++) {
+		if (!strcmp(text, names[i])) {
+			p->options->rdma = (enum donor_rdma)i;
+			return 0;
+		}
+	}
+	return complain(p->why, "--rdma %s: not one of auto, off, required", text);
+}
+
 static int parse_time(struct parsing *p, const char *name, const char *text, uint32_t *out)
 {
 	if (parse_duration_ms(text, out) || !*out)
@@ -225,6 +241,8 @@ static int parse_one(struct parsing *p, int key, const char *text)
 		return parse_listen(p, text);
 	case KEY_LOCAL_SOCKET:
 		return parse_local_socket(p, text);
+	case KEY_RDMA:
+		return parse_rdma(p, text);
 	case KEY_SLAB_SIZE:
 		return parse_slab_size(p, text);
 	case KEY_HUGE_PAGES:
@@ -302,6 +320,9 @@ static int settle_listen(struct donor_options *options, char *why)
 	if (options->listen_none && options->listen_count)
 		return complain(why, "--listen none and --listen with an address exclude each "
 				     "other: leave one of them out");
+	if (options->listen_none && options->rdma == DONOR_RDMA_REQUIRED)
+		return complain(why, "--rdma required and --listen none exclude each other: give "
+				     "an address that an RDMA device has");
 	if (options->listen_none && options->local == DONOR_LOCAL_NONE)
 		return complain(why, "--listen none and --local-socket none leave nobody to lend "
 				     "to: leave one of them out");

@@ -27,6 +27,12 @@ enum donor_local {
 	DONOR_LOCAL_NONE,
 };
 
+enum donor_rdma {
+	DONOR_RDMA_AUTO, /* where there is a device */
+	DONOR_RDMA_OFF,
+	DONOR_RDMA_REQUIRED,
+};
+
 struct donor_options {
 	uint64_t size;
 	uint64_t slab_bytes; /* power of two */
@@ -36,6 +42,7 @@ struct donor_options {
 	struct donor_address listen[DONOR_MAX_LISTEN];
 	enum donor_local local;
 	char local_path[WIRE_PATH_BYTES]; /* as given */
+	enum donor_rdma rdma;
 	bool huge_pages;
 	int numa_node; /* or HOST_NO_NODE */
 	uint32_t lease_ms, renew_ms;

@@ -4,6 +4,7 @@
 #include "common/base/fault_point.h"
 #include "common/base/loop.h"
 #include "donor/donor.h"
+#include "donor/rdma.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -180,6 +181,7 @@ static struct donor_session *session_alloc(struct donor *donor, int fd)
 	session->state = DONOR_SESSION_GREETING;
 	session->deadline_ns = clock_ns() + GREETING_NS;
 	session->data_port = peer_own_port(fd);
+	session->verbs_port = rdma_port(donor, session->data_port);
 	if (!session->data_port)
 		session->data_port = donor->listeners.tcp_port;
 	peer_text(fd, session->peer);
@@ -258,18 +260,32 @@ void donor_session_open(struct donor *donor, int fd)
 	donor_sessions_settle(donor);
 }
 
-static int open_domains(struct donor_session *session)
+/* A device has room for so many domains: who finds none goes over tcp. */
+static void open_verbs_domain(struct donor_session *session)
 {
 	struct donor *donor = session->donor;
 	int err;
 
+	if (!donor->servers[TP_VERBS] || !session->verbs_port)
+		return;
+	err = tp_domain_open(donor->servers[TP_VERBS], &session->domains[TP_VERBS]);
+	if (err)
+		quiet_line(&donor->strangers, clock_ns(), LOG_WARN, "%s cannot use RDMA: %s",
+			   session->peer, *tp_why() ? tp_why() : strerror(-err));
+}
+
+static int open_domains(struct donor_session *session)
+{
+	int err;
+
 	for (unsigned kind = 0; kind < TP_KINDS; kind++) {
-		if (!donor->servers[kind])
+		if (!session->donor->servers[kind] || kind == TP_VERBS)
 			continue;
-		err = tp_domain_open(donor->servers[kind], &session->domains[kind]);
+		err = tp_domain_open(session->donor->servers[kind], &session->domains[kind]);
 		if (err)
 			return err;
 	}
+	open_verbs_domain(session);
 	return 0;
 }
 
@@ -375,13 +391,28 @@ static bool is_same_token(const uint8_t *a, const uint8_t *b)
 	return !differs;
 }
 
+/*
+ * A client that comes over another transport has given the last one up: nothing that is still on
+ * its way there may take effect behind what it writes from now on.
+ */
+static void cut_others(struct donor_session *session, enum tp_kind kind)
+{
+	for (unsigned other = 0; other < TP_KINDS; other++) {
+		if (other != kind && session->domains[other])
+			tp_domain_cut(session->domains[other]);
+	}
+}
+
 static struct tp_domain *find(struct donor *donor, const uint8_t *token, enum tp_kind kind)
 {
 	struct donor_session *session;
 
 	TAILQ_FOREACH (session, &donor->sessions.in_state[DONOR_SESSION_OPEN], link) {
-		if (is_same_token(session->token, token))
-			return session->domains[kind];
+		if (!is_same_token(session->token, token))
+			continue;
+		if (session->domains[kind])
+			cut_others(session, kind);
+		return session->domains[kind];
 	}
 	return NULL;
 }
@@ -394,4 +425,9 @@ struct tp_domain *donor_find_shm(void *arg, const uint8_t token[TP_TOKEN_BYTES])
 struct tp_domain *donor_find_tcp(void *arg, const uint8_t token[TP_TOKEN_BYTES])
 {
 	return find(arg, token, TP_TCP);
+}
+
+struct tp_domain *donor_find_verbs(void *arg, const uint8_t token[TP_TOKEN_BYTES])
+{
+	return find(arg, token, TP_VERBS);
 }

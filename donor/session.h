@@ -48,7 +48,7 @@ struct donor_session {
 	bool has_more;	      /* messages left over from this turn: go on at the next sweep */
 	bool has_shut_down;   /* LEAVING, and everything is sent */
 	uint64_t deadline_ns; /* GREETING: of HELLO; OPEN: of the next message; LEAVING: its end */
-	uint16_t data_port;
+	uint16_t data_port, verbs_port;
 
 	/* From OPEN on. */
 	uint64_t id;
@@ -102,6 +102,7 @@ unsigned donor_sessions_count(const struct donor_sessions *sessions);
 /* tp_find_fn; arg is a struct donor. One function per kind, as each has its own domains. */
 struct tp_domain *donor_find_shm(void *arg, const uint8_t token[TP_TOKEN_BYTES]);
 struct tp_domain *donor_find_tcp(void *arg, const uint8_t token[TP_TOKEN_BYTES]);
+struct tp_domain *donor_find_verbs(void *arg, const uint8_t token[TP_TOKEN_BYTES]);
 
 /* In session_talk.c: answers one message. May refuse or end the session. */
 void donor_session_answer(struct donor_session *session, const struct wire_message *message);

@@ -20,6 +20,7 @@ static void send_welcome(struct donor_session *session, uint16_t version)
 
 	welcome->version = version;
 	welcome->data_port = session->data_port;
+	welcome->verbs_port = session->domains[TP_VERBS] ? session->verbs_port : 0;
 	welcome->lease_ms = donor->options->lease_ms;
 	welcome->renew_ms = donor->options->renew_ms;
 	welcome->session = session->id;

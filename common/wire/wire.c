@@ -47,8 +47,8 @@ static void get_hello(struct wire_reader *from, struct wire_message *out)
 }
 
 /*
- * WELCOME   u16 version  u16 data_port  u32 lease_ms  u32 renew_ms  u64 session  u64 slab_bytes
- *           u64 slabs  u64 slabs_free  token[16]  host_id[16]  text local_path
+ * WELCOME   u16 version  u16 data_port  u16 verbs_port  u32 lease_ms  u32 renew_ms  u64 session
+ *           u64 slab_bytes  u64 slabs  u64 slabs_free  token[16]  host_id[16]  text local_path
  */
 static bool welcome_is_sound(const struct wire_welcome *welcome)
 {
@@ -65,6 +65,7 @@ static void put_welcome(struct wire_writer *to, const struct wire_message *messa
 	to->failed |= !welcome_is_sound(welcome);
 	wire_put_u16(to, welcome->version);
 	wire_put_u16(to, welcome->data_port);
+	wire_put_u16(to, welcome->verbs_port);
 	wire_put_u32(to, welcome->lease_ms);
 	wire_put_u32(to, welcome->renew_ms);
 	wire_put_u64(to, welcome->session);
@@ -82,6 +83,7 @@ static void get_welcome(struct wire_reader *from, struct wire_message *out)
 
 	welcome->version = wire_get_u16(from);
 	welcome->data_port = wire_get_u16(from);
+	welcome->verbs_port = wire_get_u16(from);
 	welcome->lease_ms = wire_get_u32(from);
 	welcome->renew_ms = wire_get_u32(from);
 	welcome->session = wire_get_u64(from);
@@ -228,7 +230,7 @@ static const struct codec {
 	uint32_t low, high;
 } codecs[] = {
 	[WIRE_HELLO] = {"hello", put_hello, get_hello, 30, 30 + WIRE_NAME_BYTES - 1},
-	[WIRE_WELCOME] = {"welcome", put_welcome, get_welcome, 78, 78 + WIRE_PATH_BYTES - 1},
+	[WIRE_WELCOME] = {"welcome", put_welcome, get_welcome, 80, 80 + WIRE_PATH_BYTES - 1},
 	[WIRE_ERROR] = {"error", put_error, get_error, 4, 4 + WIRE_TEXT_BYTES - 1},
 	[WIRE_LEASE] = {"lease", put_lease, get_lease, 8, 8},
 	[WIRE_GRANT] = {"grant", put_grant, get_grant, 16, 16 + 20 * WIRE_MAX_LEASES},

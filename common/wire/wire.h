@@ -59,10 +59,11 @@ struct wire_hello {
 };
 
 struct wire_welcome {
-	uint16_t version;   /* chosen */
-	uint16_t data_port; /* tcp data connections; usually the port just connected to */
-	uint32_t lease_ms;  /* a lease ends this long after the last RENEW */
-	uint32_t renew_ms;  /* so often the donor wants to hear RENEW */
+	uint16_t version;    /* chosen */
+	uint16_t data_port;  /* tcp data connections; usually the port just connected to */
+	uint16_t verbs_port; /* the same over RDMA; 0: not offered */
+	uint32_t lease_ms;   /* a lease ends this long after the last RENEW */
+	uint32_t renew_ms;   /* so often the donor wants to hear RENEW */
 	uint64_t session;
 	uint64_t slab_bytes; /* power of two, 1 MiB to 64 MiB */
 	uint64_t slabs;	     /* lent in all */

@@ -35,6 +35,7 @@ static void add_session(void)
 
 	welcome->version = 5;
 	welcome->data_port = WIRE_DEFAULT_PORT;
+	welcome->verbs_port = WIRE_DEFAULT_PORT + 1;
 	welcome->lease_ms = 10000;
 	welcome->renew_ms = 5000;
 	welcome->session = UINT64_MAX;
@@ -296,7 +297,7 @@ static void header_fields_out_of_range_are_refused(void)
 static void payload_fields_out_of_range_are_refused(void)
 {
 	const size_t magic = 8, version = 12, min_version = 14, name = 38;
-	const size_t slab_bytes = 28, count = 12, slabs = 12;
+	const size_t slab_bytes = 30, count = 12, slabs = 12;
 
 	CU_ASSERT_EQUAL(decode_changed(WIRE_HELLO, magic, "X", 1), -EPROTO);
 	CU_ASSERT_EQUAL(decode_changed(WIRE_HELLO, version, "\2\0", 2), -EPROTO);
