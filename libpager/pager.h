@@ -27,7 +27,7 @@ struct pager_options {
 	size_t size;	       /* sizeof(struct pager_options): lets the struct grow */
 	uint64_t local;	       /* how much stays resident; at least 8 MiB */
 	const char *donors;    /* "host:port,host2" or "unix:/path" or "/path/to/file"; copied */
-	const char *transport; /* "auto", "shm", "tcp"; NULL for auto */
+	const char *transport; /* "auto", "shm", "verbs", "tcp"; NULL for auto */
 };
 
 struct pager_stat {

@@ -4,6 +4,7 @@
  * API).
  */
 #include "libpager/host.h"
+#include "libpager/require.h"
 #include "pager/recall.h"
 
 #include <dlfcn.h>
@@ -45,30 +46,28 @@ static void NORETURN refuse(const char *line)
 	_exit(EXIT_REFUSED);
 }
 
-/* LIBPAGER_REQUIRE: better no start than one without memory. */
+/* LIBPAGER_REQUIRE, or RDMA and nothing else: better no start than one without. */
 static void require_donor(const struct config *config)
 {
-	struct store_events events = {0};
-	struct store *store = NULL;
-	int err;
-
-	err = store_open(config, &events, 2000, &store);
-	store_close(store);
-	if (err)
+	if (require_donor_answers(config))
+		return;
+	if (config->require)
 		refuse("no donor answers and LIBPAGER_REQUIRE is set: not starting the program");
+	refuse("no donor can be used over verbs, and nothing else is wanted: not starting the "
+	       "program");
 }
 
 static void begin(const struct config *config)
 {
 	const char *missing = incomplete(config);
 
-	if (missing && config->require)
+	if (missing && config_insists(config))
 		refuse(missing);
 	if (missing) {
 		log_warn("%s", missing);
 		return;
 	}
-	if (config->require)
+	if (config_insists(config))
 		require_donor(config);
 	if (host_start(config))
 		log_warn("running without paging: no memory for the engine");

@@ -4,6 +4,7 @@
 #include "common/base/fault_point.h"
 #include "common/base/log.h"
 #include "common/transport/dial.h"
+#include "pager/attempt_data.h"
 #include "pager/reason.h"
 
 #include <errno.h>
@@ -30,8 +31,7 @@
 
 enum state { IDLE, RUNNING, DONE, ABANDONED };
 
-PRINTF_LIKE(3, 4)
-static int fail(struct attempt *attempt, int err, const char *fmt, ...)
+int attempt_fail(struct attempt *attempt, int err, const char *fmt, ...)
 {
 	va_list args;
 
@@ -46,6 +46,7 @@ static int fail(struct attempt *attempt, int err, const char *fmt, ...)
 static int contact(struct attempt *attempt)
 {
 	const struct config_donor *donor = attempt->donor;
+	socklen_t len = sizeof(attempt->address);
 	char reason[REASON_BYTES];
 	int fd, err;
 
@@ -54,13 +55,15 @@ static int contact(struct attempt *attempt)
 	else
 		err = dial_tcp(donor->host, donor->port, attempt->deadline_ns, &fd);
 	if (err)
-		return fail(attempt, err, "%s", reason_text(err, reason));
+		return attempt_fail(attempt, err, "%s", reason_text(err, reason));
 	channel_open(attempt->channel, fd);
+	/* a name may have other addresses, and would be looked up again */
+	if (getpeername(fd, (struct sockaddr *)&attempt->address, &len))
+		attempt->address.ss_family = AF_UNSPEC;
 	return 0;
 }
 
-/* The running kernel's identity as 16 bytes; all zero, which equals nothing, if there is none. */
-static void read_host_id(uint8_t out[WIRE_HOST_ID_BYTES])
+void attempt_host_id(uint8_t out[WIRE_HOST_ID_BYTES])
 {
 	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
 	char text[40] = "", *at;
@@ -91,23 +94,24 @@ static int say_hello(struct attempt *attempt, struct wire_hello *hello)
 	hello->version = WIRE_VERSION;
 	hello->min_version = WIRE_VERSION;
 	hello->pid = (uint32_t)getpid();
-	read_host_id(hello->host_id);
+	attempt_host_id(hello->host_id);
 	snprintf(hello->name, sizeof(hello->name), "%s", program_invocation_short_name);
 	message.hello = *hello;
 	err = channel_send_magic(attempt->channel);
 	if (!err)
 		err = channel_send(attempt->channel, &message);
 	if (err)
-		return fail(attempt, err, "%s", reason_text(err, reason));
+		return attempt_fail(attempt, err, "%s", reason_text(err, reason));
 	return 0;
 }
 
 static int refused(struct attempt *attempt, const struct wire_error *error)
 {
 	if (error->code == WIRE_E_VERSION)
-		return fail(attempt, -EPROTO, "it refuses protocol version %d, which we speak: %s",
-			    WIRE_VERSION, error->text);
-	return fail(attempt, -ECONNREFUSED, "it refuses: %s", error->text);
+		return attempt_fail(attempt, -EPROTO,
+				    "it refuses protocol version %d, which we speak: %s",
+				    WIRE_VERSION, error->text);
+	return attempt_fail(attempt, -ECONNREFUSED, "it refuses: %s", error->text);
 }
 
 static int check_welcome(struct attempt *attempt)
@@ -116,14 +120,16 @@ static int check_welcome(struct attempt *attempt)
 	uint64_t bytes = welcome->slab_bytes;
 
 	if (welcome->version != WIRE_VERSION)
-		return fail(attempt, -EPROTO, "it speaks protocol version %u, and we version %d",
-			    welcome->version, WIRE_VERSION);
+		return attempt_fail(attempt, -EPROTO,
+				    "it speaks protocol version %u, and we version %d",
+				    welcome->version, WIRE_VERSION);
 	if (bytes < LEAST_SLAB || bytes > MOST_SLAB || (bytes & (bytes - 1)))
-		return fail(attempt, -EPROTO, "it lends slabs of %llu bytes",
-			    (unsigned long long)bytes);
+		return attempt_fail(attempt, -EPROTO, "it lends slabs of %llu bytes",
+				    (unsigned long long)bytes);
 	if (!welcome->renew_ms || welcome->renew_ms >= welcome->lease_ms)
-		return fail(attempt, -EPROTO, "it wants to hear every %u ms for leases of %u ms",
-			    welcome->renew_ms, welcome->lease_ms);
+		return attempt_fail(attempt, -EPROTO,
+				    "it wants to hear every %u ms for leases of %u ms",
+				    welcome->renew_ms, welcome->lease_ms);
 	return 0;
 }
 
@@ -134,110 +140,15 @@ static int await_welcome(struct attempt *attempt)
 	int err = channel_wait(attempt->channel, attempt->deadline_ns, &message);
 
 	if (err == -ECONNRESET)
-		return fail(attempt, err, "it hung up without a greeting");
+		return attempt_fail(attempt, err, "it hung up without a greeting");
 	if (err < 0)
-		return fail(attempt, err, "%s", reason_text(err, reason));
+		return attempt_fail(attempt, err, "%s", reason_text(err, reason));
 	if (message.type == WIRE_ERROR)
 		return refused(attempt, &message.error);
 	if (message.type != WIRE_WELCOME)
-		return fail(attempt, -EPROTO, "%s", reason_text(-EPROTO, reason));
+		return attempt_fail(attempt, -EPROTO, "%s", reason_text(-EPROTO, reason));
 	attempt->welcome = message.welcome;
 	return check_welcome(attempt);
-}
-
-/* ---- data connections ---- */
-
-static int connect_lanes(struct attempt *attempt, enum tp_kind kind, struct tp_target *target)
-{
-	unsigned lane;
-	int err;
-
-	memcpy(target->token, attempt->welcome.token, sizeof(target->token));
-	for (lane = 0; lane < STORE_LANES; lane++) {
-		err = tp_connect(attempt->tps[kind], target, &attempt->conns[lane]);
-		if (err)
-			goto err_disconnect;
-	}
-	attempt->kind = kind;
-	return 0;
-
-err_disconnect:
-	while (lane-- > 0) {
-		tp_disconnect(attempt->conns[lane]);
-		attempt->conns[lane] = NULL;
-	}
-	return err;
-}
-
-static int connect_shm(struct attempt *attempt)
-{
-	struct tp_target target = {.path = attempt->welcome.local_path};
-
-	/* we have just been there; what the donor calls it may be another root's path */
-	if (attempt->donor->path[0])
-		target.path = attempt->donor->path;
-	return connect_lanes(attempt, TP_SHM, &target);
-}
-
-static int connect_tcp(struct attempt *attempt)
-{
-	struct tp_target target = {.port = attempt->welcome.data_port};
-	struct sockaddr_storage address;
-	socklen_t len = sizeof(address);
-	char host[PARSE_HOST_BYTES], reason[REASON_BYTES];
-	int err = -EAFNOSUPPORT;
-
-	/* the address that answered: a name may have others, and would be looked up again */
-	if (getpeername(attempt->channel->fd, (struct sockaddr *)&address, &len) == 0 &&
-	    getnameinfo((struct sockaddr *)&address, len, host, sizeof(host), NULL, 0,
-			NI_NUMERICHOST) == 0) {
-		target.host = host;
-		err = connect_lanes(attempt, TP_TCP, &target);
-	}
-	if (err)
-		return fail(attempt, err, "data connection over tcp to port %u: %s", target.port,
-			    reason_text(err, reason));
-	return 0;
-}
-
-static bool is_this_host(const struct attempt *attempt, const struct wire_hello *hello)
-{
-	static const uint8_t none[WIRE_HOST_ID_BYTES];
-
-	return memcmp(hello->host_id, none, sizeof(none)) != 0 &&
-	       memcmp(hello->host_id, attempt->welcome.host_id, sizeof(none)) == 0;
-}
-
-/* Why shm is out of the question, or NULL if it can be tried. */
-static const char *shm_obstacle(const struct attempt *attempt, const struct wire_hello *hello)
-{
-	if (attempt->donor->path[0])
-		return NULL;
-	if (!is_this_host(attempt, hello))
-		return "it is on another host, and the transport is shm";
-	if (!attempt->welcome.local_path[0])
-		return "it has no local socket (donord --local-socket), and the transport is shm";
-	return NULL;
-}
-
-static int connect_data(struct attempt *attempt, const struct wire_hello *hello)
-{
-	const char *obstacle = shm_obstacle(attempt, hello);
-	char reason[REASON_BYTES];
-	int err;
-
-	if (attempt->transport == CONFIG_SHM && obstacle)
-		return fail(attempt, -EHOSTUNREACH, "%s", obstacle);
-	if (attempt->transport == CONFIG_TCP || obstacle)
-		return connect_tcp(attempt);
-	err = connect_shm(attempt);
-	if (!err)
-		return 0;
-	if (attempt->transport == CONFIG_SHM || attempt->donor->path[0])
-		return fail(attempt, err, "data connection over shm: %s", reason_text(err, reason));
-	log_info("donor %s is on this host, but cannot be used over shm: %s", attempt->donor->text,
-		 reason_text(err, reason));
-	return connect_tcp(attempt);
 }
 
 /* ---- the whole ---- */
@@ -247,9 +158,13 @@ static int reach(struct attempt *attempt)
 	struct wire_hello hello = {.version = WIRE_VERSION};
 	int err;
 
-	if (attempt->transport == CONFIG_TCP && attempt->donor->path[0])
-		return fail(attempt, -EINVAL,
-			    "a Unix socket is of use over shm only, and the transport is tcp");
+	bool is_remote = attempt->transport == CONFIG_TCP || attempt->transport == CONFIG_VERBS;
+
+	if (is_remote && attempt->donor->path[0])
+		return attempt_fail(
+			attempt, -EINVAL,
+			"a Unix socket is of use over shm only, and the transport is %s",
+			attempt->transport == CONFIG_TCP ? "tcp" : "verbs");
 	err = contact(attempt);
 	if (err)
 		return err;
@@ -258,34 +173,39 @@ static int reach(struct attempt *attempt)
 	if (!err)
 		err = await_welcome(attempt);
 	if (!err)
-		err = connect_data(attempt, &hello);
+		err = attempt_connect_data(attempt);
 	if (err)
 		channel_close(attempt->channel);
 	return err;
 }
 
-/* Closes what a successful attempt has opened. */
-static void undo(struct attempt *attempt)
+void attempt_undo(struct attempt *attempt)
 {
 	unsigned lane;
 
-	if (attempt->err)
-		return;
-	for (lane = 0; lane < STORE_LANES; lane++)
+	for (lane = 0; lane < STORE_LANES; lane++) {
 		tp_disconnect(attempt->conns[lane]);
-	channel_close(attempt->channel);
+		attempt->conns[lane] = NULL;
+	}
+	if (attempt->mode == ATTEMPT_WHOLE)
+		channel_close(attempt->channel);
+}
+
+void attempt_carry_out(struct attempt *attempt)
+{
+	uint32_t running = RUNNING;
+
+	attempt->err =
+		attempt->mode == ATTEMPT_WHOLE ? reach(attempt) : attempt_connect_again(attempt);
+	if (atomic_compare_exchange_strong(&attempt->state, &running, DONE))
+		attempt->wake(attempt->arg);
+	else if (!attempt->err)
+		attempt_undo(attempt);
 }
 
 static void *run(void *arg)
 {
-	struct attempt *attempt = arg;
-	uint32_t running = RUNNING;
-
-	attempt->err = reach(attempt);
-	if (atomic_compare_exchange_strong(&attempt->state, &running, DONE))
-		attempt->wake(attempt->arg);
-	else
-		undo(attempt);
+	attempt_carry_out(arg);
 	return NULL;
 }
 
@@ -306,13 +226,18 @@ static int start_thread(struct attempt *attempt)
 	return -err;
 }
 
+void attempt_prepare(struct attempt *attempt)
+{
+	attempt->why[0] = '\0';
+	memset(attempt->conns, 0, sizeof(attempt->conns));
+	atomic_store(&attempt->state, RUNNING);
+}
+
 int attempt_start(struct attempt *attempt)
 {
 	int err;
 
-	attempt->why[0] = '\0';
-	memset(attempt->conns, 0, sizeof(attempt->conns));
-	atomic_store(&attempt->state, RUNNING);
+	attempt_prepare(attempt);
 	err = start_thread(attempt);
 	if (err)
 		atomic_store(&attempt->state, IDLE);
@@ -326,7 +251,8 @@ bool attempt_is_done(const struct attempt *attempt)
 
 void attempt_collect(struct attempt *attempt)
 {
-	pthread_join(attempt->thread, NULL);
+	if (attempt->mode == ATTEMPT_WHOLE)
+		pthread_join(attempt->thread, NULL);
 	atomic_store(&attempt->state, IDLE);
 }
 
@@ -335,12 +261,14 @@ bool attempt_abandon(struct attempt *attempt)
 	uint32_t running = RUNNING;
 
 	if (atomic_compare_exchange_strong(&attempt->state, &running, ABANDONED)) {
-		pthread_detach(attempt->thread);
+		if (attempt->mode == ATTEMPT_WHOLE)
+			pthread_detach(attempt->thread);
 		return false;
 	}
 	if (running == DONE) {
 		attempt_collect(attempt);
-		undo(attempt);
+		if (!attempt->err)
+			attempt_undo(attempt);
 	}
 	return true;
 }

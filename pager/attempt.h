@@ -11,21 +11,30 @@
 #include "common/wire/channel.h"
 #include "pager/config.h"
 #include "pager/store.h"
+#include "pager/transports.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 #define ATTEMPT_WHY_BYTES 300
+
+enum attempt_mode {
+	ATTEMPT_WHOLE,
+	ATTEMPT_AGAIN, /* data connections only, while the session lives: connector.h */
+};
 
 struct attempt {
 	/* in; what is pointed to must outlive the attempt */
 	const struct config_donor *donor;
 	enum config_transport transport;
-	struct tp *const *tps; /* by enum tp_kind */
+	struct transports *transports;
 	struct channel *channel;
 	uint64_t deadline_ns;
+	enum attempt_mode mode;
+	enum tp_kind again;	 /* AGAIN: over this one */
 	void (*wake)(void *arg); /* called at the end, on the attempt's thread */
 	void *arg;
 
@@ -35,7 +44,8 @@ struct attempt {
 	enum tp_kind kind;
 	struct tp_conn *conns[STORE_LANES];
 	struct wire_welcome welcome;
-	uint64_t greeted_ns; /* the lease counts from then at the earliest */
+	struct sockaddr_storage address; /* the one that answered */
+	uint64_t greeted_ns;		 /* the lease counts from then at the earliest */
 
 	/* its own */
 	_Atomic uint32_t state;
@@ -45,8 +55,16 @@ struct attempt {
 /* Starts the thread. What pthread_create() says; then there is nothing to collect. */
 int attempt_start(struct attempt *attempt) MUST_CHECK;
 bool attempt_is_done(const struct attempt *attempt);
-/* After it is done: ends the thread. Channel and connections, if any, are the caller's. */
+/* After it is done: ends the thread, if it had one. Channel and connections, if any, are the
+ * caller's. */
 void attempt_collect(struct attempt *attempt);
+
+/* For the connector: between the two the attempt is under way. */
+void attempt_prepare(struct attempt *attempt);
+void attempt_carry_out(struct attempt *attempt);
+
+/* Closes what a successful attempt, WHOLE or AGAIN, has opened: nobody wants it. */
+void attempt_undo(struct attempt *attempt);
 
 /*
  * Gives up on an attempt that may be under way: it will not call wake any more and closes what it

@@ -283,7 +283,7 @@ int config_add_donors(struct config *config, const char *text, char why[CONFIG_W
 
 int config_set_transport(struct config *config, const char *text, char why[CONFIG_WHY_BYTES])
 {
-	static const char *const names[] = {"auto", "shm", "tcp"};
+	static const char *const names[] = {"auto", "shm", "tcp", "verbs"};
 	unsigned i;
 
 	for (i = 0; i < ARRAY_LEN(names); i++) {
@@ -292,7 +292,8 @@ int config_set_transport(struct config *config, const char *text, char why[CONFI
 			return 0;
 		}
 	}
-	return explain(why, -EINVAL, "%.*s: not a transport: write auto, shm or tcp", SHOWN, text);
+	return explain(why, -EINVAL, "%.*s: not a transport: write auto, shm, verbs or tcp", SHOWN,
+		       text);
 }
 
 int config_set_cpu_latency(struct config *config, const char *text, char why[CONFIG_WHY_BYTES])

@@ -6,7 +6,7 @@
  *   LIBPAGER_DONORS     "host:port,host2" or "unix:/run/donord.sock", several separated by commas
  *                       or blanks; or "/path/to/file" (or "./file") with one donor a line, # for
  *                       comments. A donor named twice counts once
- *   LIBPAGER_TRANSPORT  auto (default), shm, tcp
+ *   LIBPAGER_TRANSPORT  auto (default), shm, tcp, verbs; verbs implies LIBPAGER_REQUIRE
  *   LIBPAGER_CPU_LATENCY auto (default): idle CPUs are kept awake while the program pages, where
  *                       that is permitted and pays (awake.h); off
  *   LIBPAGER_REQUIRE    1: end the program at start if no donor answers
@@ -32,7 +32,7 @@
 /* Under this a budget is refused: the engine needs room to move. A guess. */
 #define CONFIG_MIN_LOCAL (8u << 20)
 
-enum config_transport { CONFIG_AUTO, CONFIG_SHM, CONFIG_TCP };
+enum config_transport { CONFIG_AUTO, CONFIG_SHM, CONFIG_TCP, CONFIG_VERBS };
 
 struct config_donor {
 	char text[PARSE_HOST_BYTES + 8]; /* as the user wrote it, for messages */
@@ -52,6 +52,12 @@ struct config {
 	unsigned donor_count;
 	struct config_donor donors[CONFIG_MAX_DONORS];
 };
+
+/* Whether the program is not to run without a donor: who insists on RDMA does not want less. */
+static inline bool config_insists(const struct config *config)
+{
+	return config->require || config->transport == CONFIG_VERBS;
+}
 
 /* Defaults; nothing asked for. */
 void config_init(struct config *config);

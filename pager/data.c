@@ -13,9 +13,9 @@
 enum gate { SHUT, OPEN, CLOSING };
 
 struct data_io {
-	uint64_t cookie; /* the caller's */
-	uint32_t bytes;
-	uint32_t next; /* in the free list */
+	struct tp_request request; /* with the caller's cookie */
+	uint32_t generation;	   /* of the connection it was posted on */
+	uint32_t next;		   /* in the free list */
 	bool in_flight;
 };
 
@@ -82,6 +82,46 @@ bool data_shut(struct data *data)
 	return true;
 }
 
+void data_allow_switch(struct data *data, bool allow)
+{
+	atomic_store(&data->may_switch, allow);
+}
+
+int data_trouble(const struct data *data)
+{
+	return atomic_load(&data->trouble);
+}
+
+void data_switch_begin(struct data *data)
+{
+	atomic_store(&data->is_switching, true);
+}
+
+void data_reopen(struct data *data, struct tp_conn *conn, data_translate_fn *translate, void *arg)
+{
+	uint32_t i;
+
+	assert(!data->conn);
+	/* the lane stays away from its ios while it waits for us */
+	for (i = 0; i < DATA_DEPTH; i++) {
+		struct tp_request *request = &data->ios[i].request;
+
+		if (data->ios[i].in_flight)
+			request->handle = translate(arg, request->handle);
+	}
+	data->conn = conn;
+	data->generation++;
+	atomic_store(&data->trouble, 0);
+	atomic_store(&data->gate, OPEN);
+	atomic_store(&data->is_switching, false);
+}
+
+void data_switch_give_up(struct data *data)
+{
+	atomic_store(&data->trouble, 0);
+	atomic_store(&data->is_switching, false);
+}
+
 bool data_is_idle(const struct data *data)
 {
 	return in_flight(data) == 0;
@@ -98,6 +138,11 @@ bool data_enter(struct data *data)
 	return false;
 }
 
+bool data_is_switching(const struct data *data)
+{
+	return atomic_load(&data->is_switching);
+}
+
 void data_leave(struct data *data)
 {
 	atomic_store_explicit(&data->is_inside, false, memory_order_release);
@@ -109,8 +154,8 @@ static uint32_t io_take(struct data *data, const struct tp_request *request)
 	struct data_io *io = &data->ios[index];
 
 	data->free_io = io->next;
-	io->cookie = request->cookie;
-	io->bytes = request->bytes;
+	io->request = *request;
+	io->generation = data->generation;
 	io->in_flight = true;
 	return index;
 }
@@ -122,10 +167,23 @@ static void io_put(struct data *data, uint32_t index)
 	data->free_io = index;
 }
 
+/* The connection has ended: a verdict, unless another one can take its place. True if so. */
+static bool is_mere_trouble(struct data *data, int err)
+{
+	if (!atomic_load(&data->may_switch) || verdict_of(data->verdict))
+		return false;
+	if (!atomic_exchange(&data->trouble, err))
+		verdict_wake(data->verdict);
+	return true;
+}
+
 int data_post(struct data *data, struct tp_request *requests, unsigned n)
 {
 	unsigned admitted = 0;
 	int got;
+
+	if (UNLIKELY(atomic_load_explicit(&data->trouble, memory_order_relaxed)))
+		return 0;
 
 	while (admitted < n && data->free_io != NO_IO) {
 		requests[admitted].cookie = io_take(data, &requests[admitted]);
@@ -135,24 +193,45 @@ int data_post(struct data *data, struct tp_request *requests, unsigned n)
 	while (admitted > (got > 0 ? (unsigned)got : 0)) {
 		uint32_t index = (uint32_t)requests[--admitted].cookie;
 
-		requests[admitted].cookie = data->ios[index].cookie;
+		requests[admitted].cookie = data->ios[index].request.cookie;
 		io_put(data, index);
 	}
-	if (got < 0)
-		verdict_pass(data->verdict, got);
-	else
+	if (got >= 0)
 		set_in_flight(data, in_flight(data) + (uint32_t)got);
+	else if (is_mere_trouble(data, got))
+		got = 0;
+	else
+		verdict_pass(data->verdict, got);
 	return got;
+}
+
+/* What was in flight on the connection before this one. */
+static void post_again(struct data *data)
+{
+	uint32_t i;
+
+	for (i = 0; i < DATA_DEPTH; i++) {
+		struct data_io *io = &data->ios[i];
+		struct tp_request request = io->request;
+
+		if (!io->in_flight || io->generation == data->generation)
+			continue;
+		request.cookie = i;
+		if (tp_post(data->conn, &request, 1) != 1)
+			return; /* full, or over again: the next poll goes on */
+		io->generation = data->generation;
+	}
+	data->posted_generation = data->generation;
 }
 
 /* The io's end, as the lane's owner is told. */
 static struct store_done finish(struct data *data, uint32_t index, int status)
 {
 	struct data_io *io = &data->ios[index];
-	struct store_done done = {.cookie = io->cookie, .status = status};
+	struct store_done done = {.cookie = io->request.cookie, .status = status};
 
 	if (!status)
-		count_bytes(data, io->bytes);
+		count_bytes(data, io->request.bytes);
 	io_put(data, index);
 	set_in_flight(data, in_flight(data) - 1);
 	return done;
@@ -171,14 +250,30 @@ static int judge(struct data *data, int status)
 	return verdict_of(data->verdict);
 }
 
+/* Failed with its connection, and to be posted on the next one. */
+static bool comes_again(struct data *data, int status)
+{
+	int err = tp_error(data->conn);
+
+	return status && is_mere_trouble(data, err ? err : status);
+}
+
 static unsigned poll_inside(struct data *data, struct store_done *out, unsigned max)
 {
 	struct tp_completion done[BATCH];
-	int i, n = tp_poll(data->conn, done, max < BATCH ? max : BATCH);
+	unsigned told = 0;
+	int i, n;
 
-	for (i = 0; i < n; i++)
-		out[i] = finish(data, (uint32_t)done[i].cookie, judge(data, done[i].status));
-	return n > 0 ? (unsigned)n : 0;
+	if (UNLIKELY(data->posted_generation != data->generation))
+		post_again(data);
+	n = tp_poll(data->conn, done, max < BATCH ? max : BATCH);
+	for (i = 0; i < n; i++) {
+		uint32_t index = (uint32_t)done[i].cookie;
+
+		if (!comes_again(data, done[i].status))
+			out[told++] = finish(data, index, judge(data, done[i].status));
+	}
+	return told;
 }
 
 /* After the connection was shut: everything that was in flight fails. */
@@ -194,6 +289,12 @@ static unsigned drain(struct data *data, struct store_done *out, unsigned max)
 	return n;
 }
 
+/* Shut, and for good: what was in flight is to be drained. */
+static bool is_over(const struct data *data)
+{
+	return atomic_load(&data->gate) == SHUT && !data_is_switching(data);
+}
+
 unsigned data_poll(struct data *data, struct store_done *out, unsigned max)
 {
 	unsigned n;
@@ -201,7 +302,7 @@ unsigned data_poll(struct data *data, struct store_done *out, unsigned max)
 	if (data_is_idle(data))
 		return 0;
 	if (UNLIKELY(!data_enter(data)))
-		return atomic_load(&data->gate) == SHUT ? drain(data, out, max) : 0;
+		return is_over(data) ? drain(data, out, max) : 0;
 	n = poll_inside(data, out, max);
 	data_leave(data);
 	return n;
@@ -211,10 +312,10 @@ int data_arm(struct data *data, int *fd, short *events)
 {
 	int err;
 
-	if (data_is_idle(data))
+	if (data_is_idle(data) || data_trouble(data))
 		return -ENOENT;
 	if (!data_enter(data))
-		return atomic_load(&data->gate) == SHUT ? -EAGAIN : -ENOENT;
+		return is_over(data) ? -EAGAIN : -ENOENT;
 	err = tp_arm(data->conn, fd, events);
 	data_leave(data);
 	return err ? -EAGAIN : 0;

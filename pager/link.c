@@ -40,12 +40,13 @@ int link_open(const struct link_options *options, struct link **out)
 		return -ENOMEM;
 	link->donor = *options->donor;
 	link->channel.fd = -1;
+	link->exchange.connector = options->connector;
 	link->verdict.wake = options->wake;
 	link->verdict.arg = options->arg;
 	link->attempt = (struct attempt){
 		.donor = &link->donor,
 		.transport = options->transport,
-		.tps = options->tps,
+		.transports = options->transports,
 		.channel = &link->channel,
 		.wake = options->wake,
 		.arg = options->arg,
@@ -73,13 +74,19 @@ static void say_goodbye(struct link *link)
 		log_debug("donor %s: said goodbye", link->donor.text);
 }
 
+/* Whether an attempt is under way. */
+static bool is_trying(const struct link *link)
+{
+	return link->state == LINK_TRYING || link_switch_is_trying(link);
+}
+
 bool link_close(struct link *link)
 {
 	unsigned lane;
 
 	if (!link)
 		return true;
-	if (link->state == LINK_TRYING && !attempt_abandon(&link->attempt))
+	if (is_trying(link) && !attempt_abandon(&link->attempt))
 		return false;
 	say_goodbye(link);
 	for (lane = 0; lane < STORE_LANES; lane++)
@@ -105,6 +112,7 @@ void link_try(struct link *link, uint64_t deadline_ns)
 	char reason[REASON_BYTES];
 	int err;
 
+	link->attempt.mode = ATTEMPT_WHOLE;
 	link->attempt.deadline_ns = deadline_ns;
 	err = attempt_start(&link->attempt);
 	link->next_try_ns = clock_ns() + LINK_RETRY_NS;
@@ -136,6 +144,7 @@ static void come_up(struct link *link, uint64_t now_ns)
 	link->lease_end_ns = attempt->greeted_ns + link->lease_ns;
 	for (lane = 0; lane < STORE_LANES; lane++)
 		data_open(&link->data[lane], attempt->conns[lane]);
+	link_switch_allow(link);
 	link->state = LINK_UP;
 	log_info("donor %s connected over %s, %llu of %llu slabs of %llu MiB free",
 		 link->donor.text, tp_kind_name(link->kind),
@@ -319,6 +328,8 @@ bool link_settle(struct link *link, uint64_t now_ns)
 	bool was_open = link->channel.fd >= 0, is_shut = true, is_idle = true;
 	unsigned lane;
 
+	if (!link_switch_end(link))
+		return false;
 	for (lane = 0; lane < STORE_LANES; lane++) {
 		is_shut = data_shut(&link->data[lane]) && is_shut;
 		is_idle = data_is_idle(&link->data[lane]) && is_idle;

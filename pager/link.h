@@ -15,6 +15,7 @@
 #include "pager/attempt.h"
 #include "pager/config.h"
 #include "pager/data.h"
+#include "pager/link_switch.h"
 #include "pager/verdict.h"
 
 #include <stdbool.h>
@@ -30,7 +31,8 @@ enum link_state { LINK_AWAY, LINK_TRYING, LINK_UP, LINK_BROKEN };
 struct link_options {
 	const struct config_donor *donor; /* copied */
 	enum config_transport transport;
-	struct tp *const *tps;	 /* by enum tp_kind; outlive the link */
+	struct transports *transports; /* outlive the link, as does this: */
+	struct connector *connector;
 	void (*wake)(void *arg); /* any thread: there is something to do at once */
 	void *arg;
 };
@@ -43,6 +45,7 @@ struct link {
 	struct verdict verdict;
 	char why[ATTEMPT_WHY_BYTES]; /* of the verdict, where there is more to say than the errno */
 	struct data data[STORE_LANES];
+	struct link_switch exchange;
 
 	/* from the greeting */
 	enum tp_kind kind;

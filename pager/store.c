@@ -11,7 +11,7 @@
 #define NS_PER_MS UINT64_C(1000000)
 
 /* Bounds what a data connection or a slab that is mapped may hold up the control thread. */
-#define TP_TIMEOUT_MS 1000
+#define TP_TIMEOUT_MS 2000
 
 /* What a tick may take until it leaves the next GRANT for the next one. */
 #define TICK_NS (20 * NS_PER_MS)
@@ -34,22 +34,14 @@ static void wake(void *arg)
 
 static int open_transports(struct store *store)
 {
-	static const enum tp_kind kinds[] = {TP_SHM, TP_TCP};
 	const struct tp_options options = {
 		.alloc = own_tp_alloc,
 		.free = own_tp_free,
 		.depth = DATA_DEPTH,
 		.connect_timeout_ms = TP_TIMEOUT_MS,
 	};
-	unsigned i;
-	int err;
 
-	for (i = 0; i < ARRAY_LEN(kinds); i++) {
-		err = tp_open(kinds[i], &options, &store->tps[kinds[i]]);
-		if (err)
-			return err;
-	}
-	return 0;
+	return transports_open(&store->transports, &options);
 }
 
 static int open_links(struct store *store, const struct config *config)
@@ -61,7 +53,8 @@ static int open_links(struct store *store, const struct config *config)
 		const struct link_options options = {
 			.donor = &config->donors[i],
 			.transport = config->transport,
-			.tps = store->tps,
+			.transports = &store->transports,
+			.connector = &store->connector,
 			.wake = wake,
 			.arg = store,
 		};
@@ -124,10 +117,8 @@ void store_close(struct store *store)
 	/* what an attempt in the resolver needs stays: there is no way to end it */
 	if (!store || !close_links(store))
 		return;
-	for (i = 0; i < TP_KINDS; i++) {
-		if (store->tps[i])
-			tp_close(store->tps[i]);
-	}
+	connector_stop(&store->connector);
+	transports_close(&store->transports);
 	for (i = 0; i < STORE_LANES; i++)
 		lane_close(&store->lanes[i]);
 	own_unreserve(store->places, STORE_MAX_SLABS * sizeof(*store->places));
@@ -188,6 +179,10 @@ static void tend_up(struct store *store, unsigned donor, uint64_t now_ns)
 	/* only a donor that was heard out can be found silent */
 	if (heard_all && !verdict_of(&link->verdict))
 		link_beat(link, now_ns, store_is_full(store));
+	if (!verdict_of(&link->verdict) && link_switch_turn(link, now_ns)) {
+		store_lease_move(store, donor, now_ns);
+		ring_lanes(store);
+	}
 	if (verdict_of(&link->verdict))
 		lose(store, donor, now_ns);
 }
@@ -322,15 +317,7 @@ int store_open(const struct config *config, const struct store_events *events, u
 
 int store_register(struct store *store, void *base, size_t bytes)
 {
-	unsigned i;
-	int err;
-
-	for (i = 0; i < TP_KINDS; i++) {
-		err = store->tps[i] ? tp_register(store->tps[i], base, bytes) : 0;
-		if (err)
-			return err;
-	}
-	return 0;
+	return transports_register(&store->transports, base, bytes);
 }
 
 unsigned store_slots_take(struct store *store, unsigned n, uint32_t *slots)

@@ -14,8 +14,9 @@
 
 /* Where a slab is: written by the control thread before its slots are handed out. */
 struct place {
-	uint64_t key;
+	struct tp_remote remote; /* as every connection of the donor is told */
 	uint32_t handles[STORE_LANES];
+	uint32_t before[STORE_LANES]; /* on the connections before these: store_lease_move() */
 };
 
 /* Ios that failed before they reached a connection. */
@@ -31,7 +32,8 @@ struct lane {
 
 struct store {
 	struct store_events events; /* constant, as the next five */
-	struct tp *tps[TP_KINDS];
+	struct transports transports;
+	struct connector connector;
 	struct slots *slots;
 	struct place *places; /* by slab number; STORE_MAX_SLABS, untouched until used */
 	unsigned link_count;
@@ -47,6 +49,9 @@ struct store {
 
 /* Uses what a donor has granted; what cannot be used it has back. */
 void store_lease_take(struct store *store, unsigned donor, const struct wire_grant *grant);
+
+/* Attaches all slabs of the donor to new connections, and lets the lanes go on with those. */
+void store_lease_move(struct store *store, unsigned donor, uint64_t now_ns);
 
 /* Asks for slabs ahead of need, and gives back what has not been needed for a while. */
 void store_lease_tick(struct store *store, uint64_t now_ns);

@@ -146,6 +146,8 @@ static unsigned post_some(struct store *store, enum store_lane lane, const struc
 	}
 	if (got >= 0)
 		return (unsigned)got;
+	if (link && data_is_switching(&link->data[lane]))
+		return 0;
 	return fail_io(&store->lanes[lane], &ios[0], why_not(store, &ios[0], link));
 }
 

@@ -21,18 +21,17 @@ static void detach(struct link *link, struct place *place, unsigned lanes)
 
 static int attach(struct link *link, const struct wire_slab *slab, struct place *place)
 {
-	const struct tp_remote remote = {
+	unsigned lane;
+	int err;
+
+	place->remote = (struct tp_remote){
 		.key = slab->key,
 		.bytes = link->slab_bytes,
 		.address = slab->address,
 		.rkey = slab->rkey,
 	};
-	unsigned lane;
-	int err;
-
-	place->key = slab->key;
 	for (lane = 0; lane < STORE_LANES; lane++) {
-		err = tp_attach(link->data[lane].conn, &remote, &place->handles[lane]);
+		err = tp_attach(link->data[lane].conn, &place->remote, &place->handles[lane]);
 		if (err) {
 			detach(link, place, lane);
 			return err;
@@ -60,10 +59,83 @@ static int take_slab(struct store *store, unsigned donor, const struct wire_slab
 	return 0;
 }
 
+/* ---- other connections ---- */
+
+struct move {
+	struct store *store;
+	unsigned donor;
+};
+
+/* The next slab from `number` on that the donor lends, or STORE_MAX_SLABS. */
+static uint32_t next_lent(const struct move *move, uint32_t number)
+{
+	const struct slots *slots = move->store->slots;
+
+	for (; number < STORE_MAX_SLABS; number++) {
+		uint32_t slot = number << STORE_SLAB_SHIFT;
+
+		if (slots_is_alive(slots, slot) && slots_donor(slots, slot) == move->donor)
+			break;
+	}
+	return number;
+}
+
+/* A handle that no slab has any more is in no request. */
+static uint32_t translate(void *arg, unsigned lane, uint32_t handle)
+{
+	const struct move *move = arg;
+	const struct place *places = move->store->places;
+	uint32_t number = next_lent(move, 0);
+
+	while (number < STORE_MAX_SLABS && places[number].before[lane] != handle)
+		number = next_lent(move, number + 1);
+	return number < STORE_MAX_SLABS ? places[number].handles[lane] : handle;
+}
+
+static int move_slab(struct place *place, struct tp_conn *const conns[STORE_LANES])
+{
+	int err = 0;
+
+	for (unsigned lane = 0; lane < STORE_LANES && !err; lane++) {
+		place->before[lane] = place->handles[lane];
+		err = tp_attach(conns[lane], &place->remote, &place->handles[lane]);
+	}
+	return err;
+}
+
+void store_lease_move(struct store *store, unsigned donor, uint64_t now_ns)
+{
+	struct link *link = store->links[donor];
+	struct move move = {store, donor};
+	uint32_t number = next_lent(&move, 0);
+	char reason[REASON_BYTES];
+	int err = 0;
+
+	for (; number < STORE_MAX_SLABS && !err; number = next_lent(&move, number + 1))
+		err = move_slab(&store->places[number], link->attempt.conns);
+	if (!err)
+		link_switch_finish(link, now_ns, translate, &move);
+	else
+		link_give_up(link, err, "a slab cannot be reached on its new connection: %s",
+			     reason_text(err, reason));
+}
+
+/* ---- what is granted ---- */
+
 /* Out of memory or numbers is our own trouble; all else means that the donor is no good. */
 static bool is_ours(int err)
 {
 	return err == -ENOMEM || err == -ENOSPC;
+}
+
+/* There is nothing to attach them to just now. They are asked for again. */
+static void decline(struct link *link, const struct wire_grant *grant)
+{
+	uint64_t keys[WIRE_MAX_LEASES];
+
+	for (uint32_t i = 0; i < grant->count; i++)
+		keys[i] = grant->slabs[i].key;
+	link_return(link, keys, grant->count);
 }
 
 void store_lease_take(struct store *store, unsigned donor, const struct wire_grant *grant)
@@ -74,6 +146,10 @@ void store_lease_take(struct store *store, unsigned donor, const struct wire_gra
 	uint32_t i, n = 0;
 	int err = 0;
 
+	if (link_is_switching(link)) {
+		decline(link, grant);
+		return;
+	}
 	for (i = 0; i < grant->count; i++) {
 		if (!err)
 			err = take_slab(store, donor, &grant->slabs[i]);
@@ -101,7 +177,7 @@ static void describe(const struct store *store, struct placement_donor *donors)
 
 	for (i = 0; i < store->link_count; i++) {
 		const struct link *link = store->links[i];
-		bool is_up = link->state == LINK_UP;
+		bool is_up = link->state == LINK_UP && !link_is_switching(link);
 
 		donors[i] = (struct placement_donor){
 			.slab_slots = is_up ? (uint32_t)(link->slab_bytes >> PAGE_SHIFT) : 0,
@@ -134,7 +210,7 @@ static bool give_back(struct store *store, unsigned donor)
 
 	if (slots_retire(store->slots, donor, &number))
 		return false;
-	key = store->places[number].key;
+	key = store->places[number].remote.key;
 	detach(link, &store->places[number], STORE_LANES);
 	slots_forget(store->slots, number);
 	link_return(link, &key, 1);

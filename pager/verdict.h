@@ -27,4 +27,10 @@ static inline void verdict_pass(struct verdict *verdict, int err)
 		verdict->wake(verdict->arg);
 }
 
+/* There is something for the control thread to do at once. Any thread. */
+static inline void verdict_wake(const struct verdict *verdict)
+{
+	verdict->wake(verdict->arg);
+}
+
 #endif

@@ -113,7 +113,7 @@ const struct ctl_command ctl_doctor = {
 	.options =
 		"  --donor HOST:PORT  a donor to ask, or unix:/PATH; several are several options\n"
 		"  --donors FILE      donors, one a line, # for comments\n"
-		"  --transport WHICH  auto (the default), shm or tcp\n"
+		"  --transport WHICH  auto (the default), shm, verbs or tcp\n"
 		"  --json             for programs to read; pagerctl(1) lists the keys\n"
 		"\n"
 		"Exits with 0 if paging would work, else with 1.\n",

@@ -27,7 +27,7 @@ struct asking {
 	struct channel channel;
 	struct wire_message message;
 	struct config_donor donor;
-	struct tp *tps[TP_KINDS];
+	struct transports transports;
 };
 
 static int fail(struct probe *out, enum probe_result result, int err)
@@ -157,7 +157,7 @@ static int measure(struct asking *asking, const struct tp_remote *remote, struct
 	buffer = aligned_alloc(PAGE_BYTES, PAGE_BYTES);
 	if (!buffer)
 		return -ENOMEM;
-	err = tp_register(asking->tps[asking->attempt.kind], buffer, PAGE_BYTES);
+	err = transports_register(&asking->transports, buffer, PAGE_BYTES);
 	if (err)
 		goto out_free;
 	err = tp_attach(conn, remote, &handle);
@@ -231,26 +231,13 @@ static bool ask(struct asking *asking, struct probe *out)
 	return true;
 }
 
-static int open_transports(struct asking *asking)
-{
-	int err;
-
-	err = tp_open(TP_SHM, NULL, &asking->tps[TP_SHM]);
-	if (err)
-		return err;
-	err = tp_open(TP_TCP, NULL, &asking->tps[TP_TCP]);
-	if (err)
-		tp_close(asking->tps[TP_SHM]);
-	return err;
-}
-
 static void prepare(struct asking *asking, const struct config_donor *donor,
 		    enum config_transport transport)
 {
 	asking->donor = *donor;
 	asking->attempt.donor = &asking->donor;
 	asking->attempt.transport = transport;
-	asking->attempt.tps = asking->tps;
+	asking->attempt.transports = &asking->transports;
 	asking->attempt.channel = &asking->channel;
 	asking->attempt.deadline_ns = clock_ns() + STEP_NS;
 	asking->attempt.wake = wake_nobody;
@@ -263,7 +250,7 @@ void probe_donor(const struct config_donor *donor, enum config_transport transpo
 	int err;
 
 	memset(out, 0, sizeof(*out));
-	err = asking ? open_transports(asking) : -ENOMEM;
+	err = asking ? transports_open(&asking->transports, NULL) : -ENOMEM;
 	if (err) {
 		fail(out, PROBE_AWAY, err);
 		goto out_free;
@@ -271,8 +258,7 @@ void probe_donor(const struct config_donor *donor, enum config_transport transpo
 	prepare(asking, donor, transport);
 	if (!ask(asking, out))
 		return;
-	tp_close(asking->tps[TP_TCP]);
-	tp_close(asking->tps[TP_SHM]);
+	transports_close(&asking->transports);
 out_free:
 	free(asking);
 }

@@ -286,7 +286,7 @@ const struct ctl_command ctl_run = {
 	.options = "  --local SIZE       how much of its memory stays here, for example 512M\n"
 		   "  --donor HOST:PORT  a donor, or unix:/PATH; several are several options\n"
 		   "  --donors FILE      donors, one a line, # for comments\n"
-		   "  --transport WHICH  auto (the default), shm or tcp\n"
+		   "  --transport WHICH  auto (the default), shm, verbs or tcp\n"
 		   "  --cpu-latency HOW  auto (the default) keeps idle CPUs awake while it pages,\n"
 		   "                     where that pays and is permitted; or off\n"
 		   "  --require          do not run it if no donor answers\n"

@@ -60,7 +60,7 @@ wrong 'LIBPAGER_DONORS.*line 1' "LIBPAGER_DONORS=$TMP/zeros" $LOCAL
 printf '%s\n' "$long$long$long$long" >"$TMP/long"
 wrong 'LIBPAGER_DONORS.*line 1.*longer' "LIBPAGER_DONORS=$TMP/long" $LOCAL
 
-wrong 'LIBPAGER_TRANSPORT=pigeon.*auto, shm or tcp' LIBPAGER_TRANSPORT=pigeon $LOCAL $DONOR
+wrong 'LIBPAGER_TRANSPORT=pigeon.*auto, shm, verbs or tcp' LIBPAGER_TRANSPORT=pigeon $LOCAL $DONOR
 wrong 'LIBPAGER_LOG=loud.*debug, info, warn, error or off' LIBPAGER_LOG=loud $LOCAL $DONOR
 
 # A wrong LIBPAGER_REQUIRE cannot say whether it requires.

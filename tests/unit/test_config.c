@@ -143,7 +143,7 @@ static void a_wrong_text_is_named_with_what_was_expected(void)
 	refused("LIBPAGER_LOCAL=4M", "LIBPAGER_LOCAL=4M: too small: at least 8M is needed");
 	refused("LIBPAGER_LOCAL=0", "LIBPAGER_LOCAL=0: too small: at least 8M is needed");
 	refused("LIBPAGER_TRANSPORT=rdma",
-		"LIBPAGER_TRANSPORT=rdma: not a transport: write auto, shm or tcp");
+		"LIBPAGER_TRANSPORT=rdma: not a transport: write auto, shm, verbs or tcp");
 	refused("LIBPAGER_CPU_LATENCY=0", "LIBPAGER_CPU_LATENCY=0: write auto or off");
 	refused("LIBPAGER_REQUIRE=yes", "LIBPAGER_REQUIRE=yes: write 0 or 1");
 	refused("LIBPAGER_LOG=loud",

@@ -1,0 +1,78 @@
+#include "pager/connector.h"
+
+#include "common/base/clock.h"
+#include "common/base/lock.h"
+#include "pager/thread.h"
+
+#include <errno.h>
+
+#define LOOK_NS 100000000u /* for a bell that was missed */
+
+static void ring(struct connector *connector)
+{
+	atomic_fetch_add(&connector->bell, 1);
+	futex_wake_all(&connector->bell);
+}
+
+static bool do_one(struct connector *connector)
+{
+	for (unsigned i = 0; i < CONFIG_MAX_DONORS; i++) {
+		struct attempt *attempt = atomic_exchange(&connector->jobs[i], NULL);
+
+		if (!attempt)
+			continue;
+		attempt_carry_out(attempt);
+		return true;
+	}
+	return false;
+}
+
+static void *run(void *arg)
+{
+	struct connector *connector = arg;
+
+	while (!atomic_load(&connector->is_ending)) {
+		uint32_t seen = atomic_load(&connector->bell);
+
+		if (!do_one(connector))
+			futex_sleep(&connector->bell, seen, 0);
+	}
+	atomic_store(&connector->is_running, false);
+	ring(connector);
+	return NULL;
+}
+
+int connector_start(struct connector *connector)
+{
+	int err;
+
+	if (atomic_load(&connector->is_running))
+		return 0;
+	atomic_store(&connector->is_running, true);
+	err = thread_start_outside(run, connector);
+	if (err)
+		atomic_store(&connector->is_running, false);
+	return err;
+}
+
+void connector_stop(struct connector *connector)
+{
+	atomic_store(&connector->is_ending, true);
+	ring(connector);
+	while (atomic_load(&connector->is_running))
+		futex_sleep(&connector->bell, atomic_load(&connector->bell), LOOK_NS);
+}
+
+void connector_submit(struct connector *connector, struct attempt *attempt)
+{
+	unsigned i = 0;
+	struct attempt *none = NULL;
+
+	attempt_prepare(attempt);
+	/* There is a place for each donor. */
+	while (!atomic_compare_exchange_strong(&connector->jobs[i], &none, attempt)) {
+		none = NULL;
+		i = (i + 1) % CONFIG_MAX_DONORS;
+	}
+	ring(connector);
+}
