@@ -93,6 +93,7 @@ void an_idle_connection_notices_the_end(void);
 void a_sleeper_notices_the_end(void);
 void a_revoked_key_is_refused_in_mid_flight(void);
 void revoking_spares_what_is_not_revoked(void);
+void a_cut_ends_connections_and_spares_what_is_exported(void);
 void a_returned_key_ends_nothing(void);
 void closing_a_domain_ends_its_connections_only(void);
 void no_donor_is_an_error_in_time(void);

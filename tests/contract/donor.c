@@ -196,6 +196,18 @@ void donor_revoke(struct donor *donor, unsigned domain, unsigned slab)
 	give(donor, &order);
 }
 
+static void run_cut(struct donor *donor, const struct order *order)
+{
+	tp_domain_cut(donor->domains[order->domain]);
+}
+
+void donor_cut(struct donor *donor, unsigned domain)
+{
+	struct order order = {.run = run_cut, .domain = domain};
+
+	give(donor, &order);
+}
+
 static void run_close(struct donor *donor, const struct order *order)
 {
 	tp_domain_close(donor->domains[order->domain]);

@@ -49,6 +49,7 @@ void donor_signal(struct donor *donor, int signal);
 
 /* DONOR_THREAD only. Each returns when the loop's thread has done it. */
 void donor_revoke(struct donor *donor, unsigned domain, unsigned slab);
+void donor_cut(struct donor *donor, unsigned domain);
 void donor_close_domain(struct donor *donor, unsigned domain);
 struct tp_server_stats donor_stats(struct donor *donor);
 /* CPU time that the loop's thread has used. */

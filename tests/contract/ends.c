@@ -265,6 +265,39 @@ void a_revoked_key_is_refused_in_mid_flight(void)
 	donor_stop(donor);
 }
 
+void a_cut_ends_connections_and_spares_what_is_exported(void)
+{
+	struct donor *donor = donor_start(contract_variant->kind, DONOR_THREAD);
+	static uint8_t byte REGISTERED;
+	struct client client, next, other;
+	struct writer writer = {.client = &client};
+	pthread_t thread;
+
+	client_open(&client, donor, 0, 8);
+	client_open(&other, donor, 1, 0);
+	CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, write_on, &writer), 0);
+	usleep(30000);
+	donor_cut(donor, 0);
+	/* Over shm the client has it mapped, and may write until it notices. */
+	if (is_shm())
+		pthread_join(thread, NULL);
+	pattern_fill(donor_memory(donor, 0, 0), DONOR_SLAB_BYTES, 8);
+	if (!is_shm())
+		pthread_join(thread, NULL);
+	CU_ASSERT(pattern_matches(donor_memory(donor, 0, 0), DONOR_SLAB_BYTES, 8));
+	CU_ASSERT(writer.accepted > 0);
+	CU_ASSERT_EQUAL(writer.completed, writer.accepted);
+	CU_ASSERT_EQUAL(writer.error, -ECONNRESET);
+	client_open(&next, donor, 0, 0);
+	CU_ASSERT_EQUAL(client_do(&next, TP_READ, 0, 0, &byte, 1), 0);
+	CU_ASSERT_EQUAL(byte, donor_peek(donor, 0, 0));
+	CU_ASSERT_EQUAL(client_do(&other, TP_READ, 0, 0, &byte, 1), 0);
+	client_close(&other);
+	client_close(&next);
+	client_close(&client);
+	donor_stop(donor);
+}
+
 void revoking_spares_what_is_not_revoked(void)
 {
 	struct donor *donor = donor_start(contract_variant->kind, DONOR_THREAD);

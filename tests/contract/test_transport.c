@@ -32,6 +32,7 @@ static const struct suite_test tests[] = {
 	SUITE_TEST(a_sleeper_notices_the_end),
 	SUITE_TEST(a_revoked_key_is_refused_in_mid_flight),
 	SUITE_TEST(revoking_spares_what_is_not_revoked),
+	SUITE_TEST(a_cut_ends_connections_and_spares_what_is_exported),
 	SUITE_TEST(a_returned_key_ends_nothing),
 	SUITE_TEST(closing_a_domain_ends_its_connections_only),
 	SUITE_TEST(no_donor_is_an_error_in_time),

@@ -15,6 +15,11 @@ does_not_start "donor 127.0.0.1:$DONOR_PORT cannot be used: .*refused" tcp
 carries_on "donor unix:$DONOR_SOCK cannot be used: .*no such file" shm
 does_not_start "donor unix:$DONOR_SOCK cannot be used: " shm
 
+note "RDMA where there is none"
+start_donor 64M
+does_not_start "donor 127.0.0.1:$DONOR_PORT cannot be used: it offers no RDMA at this address" verbs
+stop_donor
+
 # A way to be wrong, and what is said of it.
 while read -r way pattern; do
 	note "$way"

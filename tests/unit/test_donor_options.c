@@ -52,12 +52,14 @@ static void size_alone_is_enough(void)
 	CU_ASSERT_EQUAL(options.max_sessions, 1024);
 	CU_ASSERT_EQUAL(options.numa_node, HOST_NO_NODE);
 	CU_ASSERT_FALSE(options.huge_pages);
+	CU_ASSERT_EQUAL(options.rdma, DONOR_RDMA_AUTO);
 }
 
 static void every_option_arrives(void)
 {
 	accept_line("--size=256M --listen [::1]:0 --listen :99 --local-socket s.sock "
-		    "--slab-size 2M --huge-pages --numa-node 3 --lease 4s --renew 900ms");
+		    "--slab-size 2M --huge-pages --rdma required --numa-node 3 --lease 4s --renew "
+		    "900ms");
 	CU_ASSERT_EQUAL(options.slabs, 128);
 	CU_ASSERT_EQUAL(options.listen_count, 2);
 	CU_ASSERT_STRING_EQUAL(options.listen[0].host, "::1");
@@ -67,6 +69,7 @@ static void every_option_arrives(void)
 	CU_ASSERT_EQUAL(options.local, DONOR_LOCAL_PATH);
 	CU_ASSERT_STRING_EQUAL(options.local_path, "s.sock");
 	CU_ASSERT_TRUE(options.huge_pages);
+	CU_ASSERT_EQUAL(options.rdma, DONOR_RDMA_REQUIRED);
 	CU_ASSERT_EQUAL(options.numa_node, 3);
 	CU_ASSERT_EQUAL(options.lease_ms, 4000);
 	CU_ASSERT_EQUAL(options.renew_ms, 900);
@@ -109,6 +112,8 @@ static void what_is_wrong_is_named(void)
 	refuse_line("--size 4G --slab-size 1M --huge-pages", "huge page of 2 MiB");
 	refuse_line("--size 4G --listen 1.2.3.4:x", "--listen 1.2.3.4:x");
 	refuse_line("--size 4G --listen none --local-socket none", "nobody");
+	refuse_line("--size 4G --rdma yes", "auto, off, required");
+	refuse_line("--size 4G --rdma required --listen none", "exclude each other");
 	refuse_line("--size 4G --numa-node -1", "--numa-node -1");
 	refuse_line("--size 4G --lease 10s --renew 10s", "--renew must be shorter");
 	refuse_line("--size 4G --lease 2d", "--lease 2d");
