@@ -123,7 +123,8 @@ int rdma_open(struct donor *donor, char why[DONOR_WHY_BYTES])
 			 SHOWN, cause);
 		return err;
 	}
-	log_info("clients of other hosts come in over tcp, not RDMA: %s", cause);
+	log_line(err == -ENODEV ? LOG_DEBUG : LOG_INFO,
+		 "clients of other hosts come in over tcp, not RDMA: %s", cause);
 	return 0;
 }
 

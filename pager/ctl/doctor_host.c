@@ -1,6 +1,7 @@
 #include "pager/ctl/doctor.h"
 
 #include "common/base/loop.h"
+#include "common/transport/transport.h"
 #include "pager/ctl/format.h"
 #include "pager/ctl/memory_group.h"
 #include "pager/ctl/program.h"
@@ -14,6 +15,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#define RDMA_WHY_BYTES 200
 /* Under this, registering an arena for RDMA fails at once. Debian's default is an eighth of RAM. */
 #define MIN_LOCK_BYTES (64u << 20)
 
@@ -164,8 +166,24 @@ void doctor_check_memory_lock(struct report *report)
 			   geteuid() == 0 ? ", not for root" : "");
 }
 
+/* Whether verbs can be opened here, as an engine would; if not, why. */
+static bool can_use_rdma(char why[RDMA_WHY_BYTES])
+{
+	const struct tp_options options = {.depth = 0};
+	struct tp *tp;
+	int err = tp_open(TP_VERBS, &options, &tp);
+
+	if (err) {
+		snprintf(why, RDMA_WHY_BYTES, "%s", *tp_why() ? tp_why() : strerror(-err));
+		return false;
+	}
+	tp_close(tp);
+	return true;
+}
+
 void doctor_check_rdma(struct report *report)
 {
+	char why[RDMA_WHY_BYTES];
 	DIR *list = opendir("/sys/class/infiniband");
 	char names[200] = "";
 	struct dirent *entry;
@@ -180,12 +198,17 @@ void doctor_check_rdma(struct report *report)
 	}
 	if (list)
 		closedir(list);
-	if (names[0])
-		report_add(report, REPORT_OK, "rdma", NULL,
-			   "devices:%s; not used: this version speaks shm and tcp", names);
-	else
+	if (!names[0])
 		report_add(report, REPORT_OK, "rdma", NULL,
 			   "no device; not needed for shm and tcp");
+	else if (can_use_rdma(why))
+		report_add(report, REPORT_OK, "rdma", NULL, "devices:%s", names);
+	else
+		report_add(
+			report, REPORT_WARN, "rdma",
+			"install libibverbs and librdmacm with the driver of the device (Debian: "
+			"librdmacm1, ibverbs-providers)",
+			"devices:%s, and they cannot be used: %s", names, why);
 }
 
 void doctor_check_memory_group(struct report *report)
