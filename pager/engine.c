@@ -132,6 +132,7 @@ void engine_drop_range(struct engine *engine, uint64_t start, uint64_t end)
 void engine_now_resident(struct engine *engine, struct page *page)
 {
 	page->where = 0;
+	page->found = 0;
 	page_set(engine->table, page, PAGE_RESIDENT);
 	engine_queue(engine, page);
 }

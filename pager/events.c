@@ -38,6 +38,7 @@ static void shift_page(void *arg, struct page *page, uint64_t address)
 	to->slot = page->slot;
 	to->writing = page->writing;
 	to->where = page->where;
+	to->found = page->found;
 	/* A fetch that is on its way finds nothing at the old address; the new one asks again. */
 	page_set(engine->table, to, state == PAGE_FETCHING ? PAGE_REMOTE : state);
 	renumber(engine, to, page_id(engine->table, page), page_id(engine->table, to));

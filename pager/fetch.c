@@ -96,7 +96,7 @@ enum served fetch_begin(struct fault_thread *fault, uint64_t address, struct str
 		struct page *page = page_find(engine->table, fetch->start + i * PAGE_BYTES);
 
 		page_set(engine->table, page, PAGE_FETCHING);
-		page->where = (uint32_t)(fetch - fault->fetches) & 0x3ffffff;
+		page->where = (uint32_t)(fetch - fault->fetches) & PAGE_WHERE_MASK;
 		page->ahead = fetch->start + i * PAGE_BYTES != address;
 	}
 	return SERVED;

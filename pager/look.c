@@ -82,6 +82,7 @@ static bool enter(struct engine *engine, uint64_t address)
 	if (!page || page->state != PAGE_NONE)
 		return false;
 	engine_now_resident(engine, page);
+	page->found = 1;
 	return true;
 }
 

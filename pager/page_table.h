@@ -42,6 +42,8 @@ enum page_state {
 #define PAGE_CHUNK_PAGES (1u << PAGE_CHUNK_SHIFT)
 #define PAGE_CHUNK_BYTES ((uint64_t)PAGE_CHUNK_PAGES << PAGE_SHIFT)
 #define PAGE_NO_ID UINT32_MAX
+#define PAGE_WHERE_BITS 25
+#define PAGE_WHERE_MASK ((1u << PAGE_WHERE_BITS) - 1)
 
 struct page {
 	/* Of the content in `slot`; FILLED: low is the repeated word. */
@@ -51,7 +53,8 @@ struct page {
 	uint32_t queued : 1;  /* the eviction order has an entry for this place */
 	uint32_t writing : 1; /* the write to `slot` is on its way: see take.c */
 	uint32_t ahead : 1;   /* fetched ahead, not asked for yet */
-	uint32_t where : 26;  /* STAGED: index in the staging area; FETCHING: number of the fetch */
+	uint32_t found : 1;   /* it was there before we knew it: MADV_FREE may let it vanish */
+	uint32_t where : PAGE_WHERE_BITS; /* STAGED: place in the staging area; FETCHING: which */
 };
 
 struct page_chunk {

@@ -78,12 +78,14 @@ static enum served place_fresh(struct fault_thread *fault, const struct todo *to
 }
 
 /*
- * Only MADV_FREE lets the kernel drop a page, and that is reported. Of a program that never did it
- * a resident page cannot be missing; if one is, its content is lost and zeros would be wrong.
+ * Only MADV_FREE lets the kernel drop a page, and then we hear of it and forget the page. What we
+ * have put in its place ourselves cannot be missing; if it is, its content is lost and zeros would
+ * be wrong. A page that was found may have been freed before we knew it.
  */
-static bool is_lost(struct engine *engine, uint64_t address)
+static bool is_lost(struct engine *engine, const struct page *page, uint64_t address)
 {
-	if (engine->removed.head || pagemap_page_is_there(engine->pagemap_fd, address))
+	if (page->found || pagemap_page_is_there(engine->pagemap_fd, address) ||
+	    uffd_is_changing(engine->uffd, engine->stage.base))
 		return false;
 	engine_end(engine, "a page that was in memory is missing, at", address);
 	return true;
@@ -93,13 +95,14 @@ static bool is_lost(struct engine *engine, uint64_t address)
  * A fault on a page that should be there. Mostly two threads wanted it and it has come meanwhile.
  * If it is truly missing, the kernel has dropped it (MADV_FREE) and zeros are right.
  */
-static enum served place_again(struct fault_thread *fault, const struct todo *todo)
+static enum served place_again(struct fault_thread *fault, const struct page *page,
+			       const struct todo *todo)
 {
 	struct engine *engine = fault->engine;
 	uint64_t done;
 	int err;
 
-	if (is_lost(engine, todo->address))
+	if (is_lost(engine, page, todo->address))
 		return LATER;
 	err = uffd_zero(engine->uffd, todo->address, PAGE_BYTES, &done);
 	if (err == -EAGAIN)
@@ -132,6 +135,7 @@ static enum served staged_back(struct fault_thread *fault, struct page *page, ui
 	struct engine *engine = fault->engine;
 	struct stage *stage = &engine->stage;
 	uint32_t place = page->where;
+	bool was_found = page->found;
 	uint64_t from = stage_address(stage, place);
 	enum served served;
 	uint64_t done;
@@ -141,8 +145,9 @@ static enum served staged_back(struct fault_thread *fault, struct page *page, ui
 		err = uffd_move(engine->uffd, address, from, PAGE_BYTES, false, &done);
 	if (err == -EAGAIN)
 		return LATER;
-	if (!err) {
+	if (!err) { /* the very same page: as it was found, if it was */
 		engine_now_resident(engine, page);
+		page->found = was_found;
 		served = SERVED;
 	} else { /* being read, or the mapping is protected by now: a copy does */
 		served = copy_back(engine, page, address, (const void *)(uintptr_t)from);
@@ -220,7 +225,7 @@ static enum served serve(struct fault_thread *fault, const struct todo *todo)
 		return place_fresh(fault, todo);
 	switch ((enum page_state)page->state) {
 	case PAGE_RESIDENT:
-		return place_again(fault, todo);
+		return place_again(fault, page, todo);
 	case PAGE_STAGED:
 	case PAGE_FILLED:
 		return back_and_count(fault, page, todo);

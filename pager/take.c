@@ -75,7 +75,7 @@ static void now_staged(struct engine *engine, uint32_t id)
 	struct page *page = page_by_id(engine->table, id);
 	uint32_t place = stage_place(&engine->stage, engine->stage.head++);
 
-	page->where = place & 0x3ffffff;
+	page->where = place & PAGE_WHERE_MASK;
 	page->ahead = 0;
 	page_set(engine->table, page, PAGE_STAGED);
 	page_set_queued(engine->table, page, false);
@@ -90,7 +90,7 @@ static void refused(struct take *take, uint32_t id, int err)
 	struct page *page = page_by_id(engine->table, id);
 
 	/* Dropped by the kernel (MADV_FREE): zeros from now on. */
-	if (err == -ENOENT && engine->removed.head &&
+	if (err == -ENOENT && page->found &&
 	    !pagemap_page_is_there(engine->pagemap_fd, page_address(engine->table, id))) {
 		engine_drop(engine, page);
 		page_set_queued(engine->table, page, false);

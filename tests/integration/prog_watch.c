@@ -198,7 +198,7 @@ struct totals {
 	uint64_t peak_anon_kib, peak_remote, peak_metadata, late_ns;
 	uint64_t active, over_budget;
 	uint64_t major, minor, fresh, refilled, ahead;
-	uint64_t taken, taken_clean, taken_filled, written, refused, corrupt, forks;
+	uint64_t stale, taken, taken_clean, taken_filled, written, refused, corrupt, forks;
 };
 
 static void totals_add(struct totals *totals, const struct watched *process)
@@ -222,6 +222,7 @@ static void totals_add(struct totals *totals, const struct watched *process)
 	totals->ahead += stats->ahead;
 	totals->taken += stats->taken;
 	totals->taken_clean += stats->taken_clean;
+	totals->stale += stats->stale;
 	totals->taken_filled += stats->taken_filled;
 	totals->written += stats->written;
 	totals->refused += stats->refused;
@@ -248,6 +249,7 @@ static void totals_print(const struct totals *totals, FILE *file)
 		{"ahead", totals->ahead},
 		{"taken", totals->taken},
 		{"taken_clean", totals->taken_clean},
+		{"stale", totals->stale},
 		{"taken_filled", totals->taken_filled},
 		{"written", totals->written},
 		{"refused", totals->refused},
