@@ -1,8 +1,7 @@
 /*
  * Everything private and anonymous is adopted, if it can be written or cannot be touched at all (a
  * reservation, which will be written where the program opens it), but for what the engine itself
- * stands on: the staging area, and the data segments of libraries (ours and the C library's among
- * them), which adjoin anonymous memory and may be one mapping with it.
+ * stands on (exclude.h).
  *
  * The program goes on changing its map while we read it. So it is done in three steps:
  *
@@ -19,19 +18,18 @@
 #include "pager/adopt.h"
 
 #include "common/base/clock.h"
+#include "pager/exclude.h"
 #include "pager/look.h"
 #include "pager/maps.h"
 #include "pager/own.h"
 #include "pager/recall.h"
 
 #include <errno.h>
-#include <link.h>
 #include <time.h>
 
 #define MIN_BYTES (64u * 1024) /* smaller mappings are not worth an entry; a guess */
-#define MAX_EXCLUDED 1024u
-#define MAX_LISTED 65536u /* vm.max_map_count is as much by default */
-#define MAX_WANTED 1024u  /* in one turn; the rest in the next */
+#define MAX_LISTED 65536u      /* vm.max_map_count is as much by default */
+#define MAX_WANTED 1024u       /* in one turn; the rest in the next */
 /* Mappings in one stretch: more than one are new; the rest come in the next turn. */
 #define MAX_FOUND 16u
 #define LOOK_NS 1000000u /* of looking between two turns: the program grows meanwhile */
@@ -55,8 +53,7 @@ struct adopter {
 	struct engine *engine;
 	struct looker *looker;
 	char *maps; /* for maps_each() and maps_find() */
-	struct region excluded[MAX_EXCLUDED];
-	unsigned excluded_count;
+	struct exclude exclude;
 	struct stretch *listed; /* MAX_LISTED: what may be adopted, or is */
 	unsigned listed_count;
 	struct stretch wanted[MAX_WANTED];
@@ -67,10 +64,9 @@ struct adopter {
 	uint64_t seen_other; /* pages not adopted at the last look */
 	uint64_t again_ns;
 	uint64_t known_other; /* pages that stayed unknown after the last look */
-	bool main_seen;
-	bool looking; /* there is more to look at */
-	bool recount; /* known_other is to be set when all is looked at */
-	bool changed; /* something was left for the next turn */
+	bool looking;	      /* there is more to look at */
+	bool recount;	      /* known_other is to be set when all is looked at */
+	bool changed;	      /* something was left for the next turn */
 };
 
 int adopt_open(struct engine *engine)
@@ -84,80 +80,6 @@ int adopt_open(struct engine *engine)
 	adopter->listed = own_reserve(MAX_LISTED * sizeof(adopter->listed[0]));
 	engine->adopter = adopter;
 	return adopter->maps && adopter->listed ? look_open(engine, &adopter->looker) : -ENOMEM;
-}
-
-/* ---- what must not be adopted ---- */
-
-static void exclude(struct adopter *adopter, uint64_t start, uint64_t end)
-{
-	if (adopter->excluded_count < MAX_EXCLUDED)
-		adopter->excluded[adopter->excluded_count++] = (struct region){
-			start & ~(PAGE_BYTES - 1), (end + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1)};
-}
-
-/* dl_iterate_phdr(3) names the program first; its own variables may be adopted. */
-static int exclude_library(struct dl_phdr_info *info, size_t size UNUSED, void *arg)
-{
-	struct adopter *adopter = arg;
-
-	if (!adopter->main_seen) {
-		adopter->main_seen = true;
-		return 0;
-	}
-	for (unsigned i = 0; i < info->dlpi_phnum; i++) {
-		const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
-
-		if (segment->p_type == PT_LOAD && (segment->p_flags & PF_W))
-			exclude(adopter, info->dlpi_addr + segment->p_vaddr,
-				info->dlpi_addr + segment->p_vaddr + segment->p_memsz);
-	}
-	return 0;
-}
-
-static void list_excluded(struct adopter *adopter)
-{
-	const struct stage *stage = &adopter->engine->stage;
-
-	adopter->excluded_count = 0;
-	adopter->main_seen = false;
-	exclude(adopter, stage->base, stage->base + ((uint64_t)stage->pages << PAGE_SHIFT));
-	exclude(adopter, stage->trash, stage->trash + STAGE_DROP_PAGES * PAGE_BYTES);
-	dl_iterate_phdr(exclude_library, adopter);
-}
-
-/* The first stretch of excluded addresses in [start, end). */
-static bool next_excluded(const struct adopter *adopter, uint64_t start, uint64_t end,
-			  struct region *out)
-{
-	bool found = false;
-
-	for (unsigned i = 0; i < adopter->excluded_count; i++) {
-		struct region other = adopter->excluded[i];
-
-		if (other.start >= end || other.end <= start ||
-		    (found && other.start >= out->start))
-			continue;
-		*out = other;
-		found = true;
-	}
-	return found;
-}
-
-/* The first part of [start, end) that is not excluded. */
-static bool next_allowed(const struct adopter *adopter, uint64_t start, uint64_t end,
-			 struct region *out)
-{
-	struct region excluded = {0, 0};
-
-	while (start < end && next_excluded(adopter, start, end, &excluded)) {
-		if (excluded.start > start) {
-			end = excluded.start;
-			break;
-		}
-		start = excluded.end;
-	}
-	*out = (struct region){start, end};
-	return start < end;
 }
 
 /* ---- list ---- */
@@ -186,7 +108,8 @@ static void list_entry(void *arg, const struct maps_entry *entry)
 	if (adopter->listed_count)
 		end_hole(adopter, entry);
 	for (uint64_t at = entry->start;
-	     is_ours(entry) && at < entry->end && next_allowed(adopter, at, entry->end, &part);
+	     is_ours(entry) && at < entry->end &&
+	     exclude_next_allowed(&adopter->exclude, at, entry->end, &part);
 	     at = part.end) {
 		if (adopter->listed_count == MAX_LISTED)
 			return; /* more than the books have room for */
@@ -251,6 +174,40 @@ static void register_stretch(struct adopter *adopter, struct stretch *stretch)
 		stretch->limit = stretch->start;
 }
 
+/* A mapping at `at`, ours by its kind, that ends or begins at the border and is in no region. */
+static bool is_other_half(struct adopter *adopter, uint64_t border, uint64_t at,
+			  struct maps_entry *out)
+{
+	struct engine *engine = adopter->engine;
+	struct region part;
+	bool is_known;
+
+	if (maps_find(engine->maps_fd, adopter->maps, at, out) || out->start > at ||
+	    !is_ours(out) || (out->start != border && out->end != border) ||
+	    !exclude_next_allowed(&adopter->exclude, out->start, out->end, &part) ||
+	    part.start != out->start || part.end != out->end)
+		return false;
+	engine_lock(engine);
+	is_known = regions_contain(&engine->regions, at);
+	engine_unlock(engine);
+	return !is_known;
+}
+
+/*
+ * What the program has mapped since we read its map may lie across a border of what has just been
+ * registered, and is two mappings then, which mremap(2) refuses. So the other half follows at once;
+ * the next turn enters it. That leaves some microseconds, which the kernel offers no way around.
+ */
+static void mend_border(struct adopter *adopter, uint64_t border, uint64_t at)
+{
+	struct maps_entry entry;
+
+	if (!is_other_half(adopter, border, at, &entry))
+		return;
+	if (uffd_register(adopter->engine->uffd, entry.start, entry.end - entry.start) == 0)
+		adopter->changed = true;
+}
+
 /*
  * While the donors are being connected another thread of the engine maps memory, which must not be
  * registered with a hole.
@@ -271,8 +228,11 @@ static void register_all(struct adopter *adopter)
 		if (stretch.limit > PAGE_TABLE_END || !with_holes)
 			stretch.limit = stretch.end;
 		register_stretch(adopter, &stretch);
-		if (stretch.limit > stretch.start)
-			adopter->wanted[kept++] = stretch;
+		if (stretch.limit == stretch.start)
+			continue;
+		mend_border(adopter, stretch.start, stretch.start - 1);
+		mend_border(adopter, stretch.limit, stretch.limit);
+		adopter->wanted[kept++] = stretch;
 	}
 	adopter->wanted_count = kept;
 }
@@ -285,7 +245,8 @@ static void find_in(struct adopter *adopter, const struct maps_entry *entry, uin
 {
 	struct region part;
 
-	for (; start < end && next_allowed(adopter, start, end, &part); start = part.end) {
+	for (; start < end && exclude_next_allowed(&adopter->exclude, start, end, &part);
+	     start = part.end) {
 		if (adopter->found_count == MAX_FOUND) {
 			adopter->changed = true;
 			return;
@@ -412,7 +373,7 @@ static void settle_all(struct adopter *adopter)
 static void adopt(struct adopter *adopter)
 {
 	adopter->changed = false;
-	list_excluded(adopter);
+	exclude_list(&adopter->exclude, &adopter->engine->stage);
 	if (list(adopter))
 		adopter->changed = true;
 	register_all(adopter);
