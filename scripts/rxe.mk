@@ -5,5 +5,5 @@
 deps-rxe:
 	@scripts/install-deps.sh rxe || echo 'check-rxe: what cannot run without these is counted as skipped'
 
-check-rxe: deps-rxe $(O)/donord $(CONTRACT) ## soft-roce/ itself, and the tests on it, on two kernels
-	@failed=; soft-roce/test || failed=1; soft-roce/check $(CONTRACT) || failed=1; [ -z "$$failed" ]
+check-rxe: deps-rxe all $(CONTRACT) $(HELPERS) ## soft-roce/ itself, and the tests on it, on two kernels
+	@soft-roce/check --build $(O)

@@ -2,7 +2,8 @@
 #
 # What the integration tests share; each test sources it first. README.md says what a test is.
 #
-# From the runner: BUILD, TMP, ROOT, LONG (0 or 1).
+# From the runner: BUILD, TMP, ROOT, LONG (0 or 1). From whoever has other hosts or transports:
+# DONOR_HOST, an IPv4 address of this host, and TRANSPORTS and SHARES, of real_program().
 
 set -u
 
@@ -16,6 +17,10 @@ RSS_LATE_KIB=$((4 << 10))
 
 # The smallest budget that is accepted; see CONFIG_MIN_LOCAL in pager/config.h.
 MIN_LOCAL_KIB=$((8 << 10))
+
+DONOR_HOST=${DONOR_HOST:-127.0.0.1}
+TRANSPORTS=${TRANSPORTS:-shm tcp}
+SHARES=${SHARES:-4 2} # a quarter and half
 
 DONORD=$BUILD/donord
 PAGERCTL=$BUILD/pagerctl
@@ -100,11 +105,11 @@ start_donor() {
 	_donors=$((_donors + 1))
 	DONOR_SOCK=$TMP/donor$_donors.sock
 	DONOR_LOG=$TMP/donor$_donors.log
-	"$DONORD" --size "$size" --listen 127.0.0.1:0 --local-socket "$DONOR_SOCK" "$@" \
+	"$DONORD" --size "$size" --listen "$DONOR_HOST:0" --local-socket "$DONOR_SOCK" "$@" \
 		>"$DONOR_LOG" 2>&1 &
 	DONOR_PID=$!
 	wait_for 10 _donor_answered || fail "donord did not get ready: $(tail -n 5 "$DONOR_LOG")"
-	DONOR_PORT=$(sed -n 's/^donord ready: .* on 127\.0\.0\.1:\([0-9]*\).*/\1/p' "$DONOR_LOG")
+	DONOR_PORT=$(sed -n 's/^donord ready: .* on [0-9.]*:\([0-9]*\).*/\1/p' "$DONOR_LOG")
 	[ -n "$DONOR_PORT" ] || fail "no port in donord's line: $(cat "$DONOR_LOG")"
 }
 
@@ -131,7 +136,7 @@ kill_donor() {
 donor_of() {
 	case $1 in
 	shm) echo "unix:$DONOR_SOCK" ;;
-	*) echo "127.0.0.1:$DONOR_PORT" ;;
+	*) echo "$DONOR_HOST:$DONOR_PORT" ;;
 	esac
 }
 
@@ -215,8 +220,8 @@ within_bound() {
 
 # ---- real programs ----
 
-# real_program COMMAND...: runs the command plain, then over shm and tcp with a quarter and half of
-# what it had resident, and wants the same standard output each time, and the same bytes in the file
+# real_program COMMAND...: runs the command plain, then over each transport with each share of what
+# it had resident, and wants the same standard output each time, and the same bytes in the file
 # named by RESULT if that is set.
 RESULT=
 real_program() {
@@ -227,11 +232,11 @@ real_program() {
 	peak=${SEEN[peak_anon_kib]}
 	note "plain: ${SEEN[elapsed_ms]} ms, resident $((peak >> 10)) MiB"
 	start_donor $((peak * 2 / 1024 + 256))M
-	for transport in shm tcp; do
-		for share in 4 2; do
+	for transport in $TRANSPORTS; do
+		for share in $SHARES; do
 			local_kib=$((peak / share))
 			[ $local_kib -ge $MIN_LOCAL_KIB ] || fail "too small a program: $peak KiB"
-			paged $local_kib $transport "$@" >"$TMP/paged.out"
+			paged $local_kib "$transport" "$@" >"$TMP/paged.out"
 			same_output "$TMP/plain.out" "$TMP/paged.out"
 			[ -z "$RESULT" ] || same_output "$TMP/plain.result" "$RESULT"
 		done

@@ -1,0 +1,105 @@
+# shellcheck shell=bash
+#
+# For tests with the program in guest a and its donor in guest b. Sources lib.sh.
+#
+# From soft-roce/check: COMMON_DIR, a directory that both guests see.
+
+. "$ROOT/soft-roce/tests/lib.sh"
+
+# How long the engine may take to see that RDMA is over (a queue pair sends again for some 5 s), and
+# that it is back (it looks every 5 s), on a machine that is emulated.
+NOTICE_S=25
+# How long until so much has been fetched that the program must be going on.
+GO_ON_S=20
+FETCHED=100 # pages
+
+DONOR_B_LOG=$COMMON_DIR/donor.log
+DONORS=b
+
+host_do() {
+	"$ROOT/soft-roce/host-do" "$@" || fail "host-do $*: status $?"
+}
+
+# in_b SHELL: runs in guest b.
+in_b() {
+	host_do run sh -c "$1"
+}
+
+# tidy: whatever a test has done to the guests, the next one finds them as they were.
+tidy() {
+	"$ROOT/soft-roce/host-do" cont
+	"$ROOT/soft-roce/host-do" link up
+	"$ROOT/soft-roce/host-do" run sh -c "{ kill -KILL \$(cat '$COMMON_DIR/donor.pid')
+		tc qdisc del dev eth0 clsact; ip link del lossy; } 2>/dev/null"
+} 2>/dev/null
+trap tidy EXIT
+
+# start_donor_in_b SIZE
+start_donor_in_b() {
+	rm -f "$COMMON_DIR"/donor.*
+	in_b "setsid '$DONORD' --size $1 --listen 10.77.0.2:7471 --local-socket none --rdma required \
+		>'$DONOR_B_LOG' 2>&1 & echo \$! >'$COMMON_DIR/donor.pid'"
+	wait_for 20 grep -qs '^donord ready: ' "$DONOR_B_LOG" ||
+		fail "donord in b did not get ready: $(cat "$DONOR_B_LOG")"
+}
+
+kill_donor_in_b() {
+	in_b "kill -KILL \$(cat '$COMMON_DIR/donor.pid')"
+}
+
+# start_pattern MIB SECONDS: a donor in b and the program here, which has pages there over verbs that
+# it has chosen itself.
+start_pattern() {
+	start_donor_in_b 256M
+	LIBPAGER_LOG=info start_program auto "$PROGS/prog_pattern" "$1" 2 "$2" $RANDOM
+	have 'donor b connected over verbs' "$TMP/engine.log" "not over verbs, although it could be"
+}
+
+fetched() {
+	"$PAGERCTL" stat "$PROGRAM_PID" --json 2>/dev/null |
+		sed -n 's/.*"major": *\([0-9][0-9]*\).*/\1/p'
+}
+
+_has_fetched() {
+	local now
+
+	now=$(fetched)
+	[ -n "$now" ] && [ "$now" -ge "$1" ]
+}
+
+# goes_on: much more is fetched than at the moment.
+goes_on() {
+	local before begun
+
+	begun=$(now_ms)
+	before=$(fetched)
+	[ -n "$before" ] || fail "the program has ended: $(cat "$TMP/engine.log" "$TMP/err")"
+	wait_for $GO_ON_S _has_fetched $((before + FETCHED)) ||
+		fail "the program does not go on: $(cat "$TMP/engine.log" "$TMP/err")"
+	note "$FETCHED pages after $(($(now_ms) - begun)) ms"
+}
+
+# says PATTERN: within NOTICE_S a line of the engine does.
+says() {
+	local begun
+
+	begun=$(now_ms)
+	wait_for $NOTICE_S grep -Eq -- "$1" "$TMP/engine.log" ||
+		fail "no line with: $1; $(cat "$TMP/engine.log" "$TMP/err")"
+	note "$1: after $(($(now_ms) - begun)) ms"
+}
+
+# ends_all_right: the program, with every byte as it should be.
+ends_all_right() {
+	local status=0
+
+	wait "$PROGRAM_PID" || status=$?
+	note "$(cat "$TMP/engine.log" "$TMP/out")"
+	[ $status -eq 0 ] || fail "status $status: $(cat "$TMP/engine.log" "$TMP/err")"
+	have "$BAD_RESULT" "$TMP/out" "the program did not do its work"
+}
+
+# says_no_more: nothing happened to the connection that the engine would have had to say.
+says_no_more() {
+	! grep -Eq 'failed|gone|going on' "$TMP/engine.log" || fail "$(cat "$TMP/engine.log")"
+}

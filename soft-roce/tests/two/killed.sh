@@ -1,0 +1,11 @@
+#!/bin/bash
+# The donor process of another host is killed: the program ends at once, with one line that names the
+# donor and how many pages are lost, and never with a wrong byte.
+# limit: 60
+. "$ROOT/soft-roce/tests/lib_two.sh"
+
+start_donor_in_b 256M
+start_program auto "$PROGS/prog_pattern" 48 2 60 $RANDOM
+: >"$TMP/engine.log" # a first try may have taken too long, on a machine that is emulated
+kill_donor_in_b
+ends_by_bus b
