@@ -80,8 +80,6 @@ static void stand(struct link *link, uint64_t now_ns)
 	if (link->exchange.trouble) {
 		shut(link);
 	} else if (link->exchange.next_look_ns && now_ns >= link->exchange.next_look_ns) {
-		/* the donor cuts the old connections when the new ones come: no reason to worry */
-		allow(link, true);
 		connect_over(link, TP_VERBS);
 		link->exchange.state = SWITCH_RETURNING;
 	}
@@ -100,8 +98,6 @@ static void come_back(struct link *link, uint64_t now_ns)
 	}
 	log_debug("donor %s: not over verbs again: %s", link->donor.text,
 		  reason_text(link->attempt.err, reason));
-	/* it may have got as far as to cut the old ones */
-	allow(link, find_trouble(link) != 0);
 	link->exchange.state = SWITCH_STEADY;
 	link->exchange.next_look_ns = now_ns + LOOK_NS;
 }
@@ -199,7 +195,11 @@ void link_switch_finish(struct link *link, uint64_t now_ns, link_translate_fn *t
 	link->exchange.state = SWITCH_STEADY;
 	link->exchange.trouble = 0;
 	link->exchange.next_look_ns = link->kind == TP_VERBS ? 0 : now_ns + LOOK_NS;
-	allow(link, link->kind == TP_VERBS);
+	/*
+	 * Over tcp, too: the donor cuts it when a request for an RDMA connection comes, be it one
+	 * that we have given up meanwhile.
+	 */
+	allow(link, true);
 	for (unsigned lane = 0; lane < STORE_LANES; lane++) {
 		struct translation translation = {translate, arg, lane};
 
