@@ -177,7 +177,7 @@ void engine_die(struct engine *engine, const char *line)
 		(void)syscall(SYS_tgkill, getpid(), gettid(), SIGBUS);
 }
 
-static void end_if_wanted(struct engine *engine)
+void engine_end_if_wanted(struct engine *engine)
 {
 	char line[LOG_LINE_BYTES];
 	const char *why = atomic_load(&engine->end_why);
@@ -327,7 +327,8 @@ static uint64_t active_turn(struct engine *engine)
 	uint64_t pause;
 
 	store_tick(engine->store); /* may know better why a page is lost, and end the program */
-	end_if_wanted(engine);
+	atomic_store_explicit(&engine->ticked_ns, clock_ns(), memory_order_relaxed);
+	engine_end_if_wanted(engine);
 	store_stats(engine->store, engine->stats);
 	pause = watch(engine, stats_any_donor_up(engine->stats)); /* or it is left alone */
 	if (engine_wants_take(engine))

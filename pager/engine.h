@@ -97,6 +97,7 @@ struct engine {
 	_Atomic uint32_t end_wanted;
 	_Atomic uint64_t end_since_ns;
 	const char *_Atomic end_why; /* a literal */
+	_Atomic uint64_t ticked_ns;  /* when the control thread has looked after the donors last */
 	_Atomic uint64_t end_address;
 
 	struct awake awake;	       /* owner: control thread */
@@ -160,6 +161,8 @@ void engine_end(struct engine *engine, const char *why, uint64_t address);
 /* Control thread: writes the line and ends the process with SIGBUS, as the kernel does when swap is
  * lost. */
 void engine_die(struct engine *engine, const char *line) NORETURN;
+/* With the reason that engine_end() was given, if it was called. Any thread of the engine. */
+void engine_end_if_wanted(struct engine *engine);
 
 /* A donor is gone (struct store_events): counts what is lost with it, and ends the program if any
  * is. */

@@ -21,6 +21,9 @@
 #define SPIN_FETCH_NS 200000u
 /* A fault that must wait for room, or for the map to settle, is tried again this often. */
 #define RETRY_MS 1
+/* The control thread turns every 500 ms at least; a donor that is slow may hold it up. Guesses. */
+#define STUCK_NS UINT64_C(30000000000)
+#define STUCK_SEEN_NS UINT64_C(2000000000)
 /* No fault waits longer than this for room: rather over the budget than stopped. */
 #define ROOM_NS 200000000u
 
@@ -139,12 +142,35 @@ static void rest(struct fault_thread *fault)
 	}
 }
 
-/* The control thread was asked to end the process and does not get to it. */
+/*
+ * The control thread was asked to end the process and does not get to it: it may wait for a page
+ * itself, the very one that cannot be served.
+ */
 static void end_if_late(struct engine *engine)
 {
 	if (atomic_load_explicit(&engine->end_wanted, memory_order_relaxed) &&
 	    clock_ns() - atomic_load(&engine->end_since_ns) > 1000000000u)
-		engine_die(engine, "a page cannot be served, ending this program");
+		engine_end_if_wanted(engine);
+}
+
+/*
+ * The control thread looks after the donors, and may itself wait for a page: for one that comes
+ * from a donor whose connection it ought to replace, nothing would ever come of that. While we
+ * ourselves were kept from the CPU it was, too, so this counts from when we see it.
+ */
+static void end_if_stuck(struct fault_thread *fault)
+{
+	struct engine *engine = fault->engine;
+	uint64_t now = clock_ns();
+
+	if (!fault->busy_fetches ||
+	    now - atomic_load_explicit(&engine->ticked_ns, memory_order_relaxed) < STUCK_NS)
+		fault->stuck_since_ns = 0;
+	else if (!fault->stuck_since_ns)
+		fault->stuck_since_ns = now;
+	else if (now - fault->stuck_since_ns > STUCK_SEEN_NS)
+		engine_die(engine, "a page cannot be served and nobody sees to it, ending this "
+				   "program");
 }
 
 /* Now, while the program waits for its page or has just got it. */
@@ -188,8 +214,10 @@ static void *run(void *arg)
 		}
 		if (clock_ns() - last < (fault->busy_fetches ? SPIN_FETCH_NS : SPIN_NS))
 			sched_yield();
-		else
+		else {
+			end_if_stuck(fault);
 			rest(fault);
+		}
 	}
 	return NULL;
 }

@@ -137,6 +137,7 @@ static bool all_right(struct fault_thread *fault, struct fetch *fetch)
 			continue;
 		atomic_fetch_add(&engine->stats->corrupt, 1);
 		if (fetch->again) {
+			fetch->status = -EBADMSG;
 			engine_end(engine, "a donor returned wrong bytes twice for the page at",
 				   fetch->start + i * PAGE_BYTES);
 			return false;
