@@ -154,15 +154,6 @@ static void by_list(void)
 		give_up("/proc/self/fd: %s", strerror(errno));
 }
 
-/* EBUSY: a thread, one of libpager's, is just about to have that number from an open(); see
- * dup2(2). */
-static void dup_over(int fd, int over)
-{
-	while (dup2(fd, over) < 0)
-		if (errno != EBUSY)
-			give_up("dup2 to %d: %s", over, strerror(errno));
-}
-
 /* A shell's exec 5>file, for every number. */
 static void by_dup2(void)
 {
@@ -172,7 +163,8 @@ static void by_dup2(void)
 	snprintf(path, sizeof(path), "%s/over", dir);
 	fd = open(path, O_RDWR | O_CREAT, 0600);
 	for (int over = 0; over < NUMBERS; over++)
-		dup_over(fd, over);
+		if (dup2(fd, over) < 0)
+			give_up("dup2 to %d: %s", over, strerror(errno));
 	if (close_range(FILES, ~0u, 0))
 		give_up("close_range: %s", strerror(errno));
 }
