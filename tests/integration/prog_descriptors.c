@@ -10,7 +10,7 @@
  * since it may have no standard output any more: "begun" when the files are open, "right" at the
  * end. Ends with 0 if all was right.
  */
-#include "common/base/compiler.h"
+#include "tests/integration/pages.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -27,7 +27,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PAGE_WORDS (PAGE_BYTES / sizeof(uint64_t))
 #define NUMBERS 1024 /* that a program closes which does not know which are open */
 #define FILES 24     /* more than an engine could have open */
 
@@ -68,49 +67,22 @@ static NORETURN PRINTF_LIKE(1, 2) void give_up(const char *fmt, ...)
 
 /* ---- memory ---- */
 
-static uint64_t word_of(size_t page, unsigned word, uint64_t version)
-{
-	return (page * PAGE_WORDS + word + 1) * 0x9e3779b97f4a7c15u + version;
-}
-
 static void write_all(uint64_t version)
 {
 	for (size_t page = 0; page < page_count; page++)
-		for (unsigned word = 0; word < PAGE_WORDS; word++)
-			memory[page * PAGE_WORDS + word] = word_of(page, word, version);
-}
-
-static unsigned wrong_words(size_t page, uint64_t version)
-{
-	const volatile uint64_t *words = memory + page * PAGE_WORDS;
-	unsigned n = 0;
-
-	for (unsigned word = 0; word < PAGE_WORDS; word++)
-		n += words[word] != word_of(page, word, version);
-	return n;
-}
-
-/* Says whether it stays so: a wrong page in memory does, a wrong look at it need not. */
-static NORETURN void is_wrong(size_t page, unsigned word, uint64_t version, const char *who)
-{
-	const volatile uint64_t *at = &memory[page * PAGE_WORDS + word];
-	uint64_t first = *at;
-	unsigned wrong = wrong_words(page, version);
-
-	usleep(10000);
-	give_up("%s: page %zu word %u is %#llx, not %#llx; %u words of the page are wrong, "
-		"and a moment later %u",
-		who, page, word, (unsigned long long)first,
-		(unsigned long long)word_of(page, word, version), wrong,
-		wrong_words(page, version));
+		page_write(memory, page, version);
 }
 
 static void check_all(uint64_t version, const char *who)
 {
-	for (size_t page = 0; page < page_count; page++)
-		for (unsigned word = 0; word < PAGE_WORDS; word++)
-			if (memory[page * PAGE_WORDS + word] != word_of(page, word, version))
-				is_wrong(page, word, version, who);
+	char story[PAGE_STORY_BYTES];
+
+	for (size_t page = 0; page < page_count; page++) {
+		unsigned word = page_first_wrong(memory, page, version);
+
+		if (word < PAGE_WORDS)
+			give_up("%s: %s", who, page_story(memory, page, word, version, story));
+	}
 }
 
 /* ---- ways to lose descriptors ---- */

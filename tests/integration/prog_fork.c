@@ -9,7 +9,7 @@
  * A way that libpager refuses (ENOMEM) counts as refused, which is said; a wrong byte is not
  * refused.
  */
-#include "common/base/compiler.h"
+#include "tests/integration/pages.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -27,7 +27,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PAGE_WORDS (PAGE_BYTES / sizeof(uint64_t))
 #define ROUNDS 2 /* of each way: the second meets what the first has left */
 
 static uint64_t *memory;
@@ -47,43 +46,13 @@ static NORETURN PRINTF_LIKE(1, 2) void give_up(const char *fmt, ...)
 
 /* ---- the pattern ---- */
 
-static uint64_t word_of(size_t page, unsigned word, uint64_t version)
-{
-	return (page * PAGE_WORDS + word + 1) * 0x9e3779b97f4a7c15u + version;
-}
-
-static void write_page(size_t page, uint64_t version)
-{
-	unsigned word;
-
-	for (word = 0; word < PAGE_WORDS; word++)
-		memory[page * PAGE_WORDS + word] = word_of(page, word, version);
-}
-
-/* Says whether it stays so: a wrong page in memory does, a wrong look at it need not. */
-static NORETURN void is_wrong(size_t page, unsigned word, uint64_t version, const char *who)
-{
-	const volatile uint64_t *words = memory + page * PAGE_WORDS;
-	uint64_t first = words[word];
-	unsigned wrong = 0, i;
-
-	usleep(10000);
-	for (i = 0; i < PAGE_WORDS; i++)
-		wrong += words[i] != word_of(page, i, version);
-	give_up("%s: page %zu word %u is %#llx, not %#llx (version %llu); a moment later %u words "
-		"of the page are wrong",
-		who, page, word, (unsigned long long)first,
-		(unsigned long long)word_of(page, word, version), (unsigned long long)version,
-		wrong);
-}
-
 static void check_page(size_t page, uint64_t version, const char *who)
 {
-	unsigned word;
+	unsigned word = page_first_wrong(memory, page, version);
+	char story[PAGE_STORY_BYTES];
 
-	for (word = 0; word < PAGE_WORDS; word++)
-		if (UNLIKELY(memory[page * PAGE_WORDS + word] != word_of(page, word, version)))
-			is_wrong(page, word, version, who);
+	if (UNLIKELY(word < PAGE_WORDS))
+		give_up("%s: %s", who, page_story(memory, page, word, version, story));
 }
 
 static void write_all(size_t step, uint64_t version)
@@ -91,7 +60,7 @@ static void write_all(size_t step, uint64_t version)
 	size_t page;
 
 	for (page = 0; page < page_count; page += step)
-		write_page(page, version);
+		page_write(memory, page, version);
 }
 
 /* Every step-th page has `version`, the others 0. */

@@ -9,7 +9,7 @@
  * FILE is made and read with O_DIRECT. Ends with 0 and one line that says what was put to the test.
  */
 #include "common/base/clock.h"
-#include "common/base/compiler.h"
+#include "tests/integration/pages.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,7 +26,6 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define PAGE_WORDS (PAGE_BYTES / sizeof(uint64_t))
 #define BUFFERS 4u
 #define BUFFER_PAGES 16u /* a pipe's worth */
 #define BUFFER_BYTES (BUFFER_PAGES * PAGE_BYTES)
@@ -61,26 +60,22 @@ static void *map_pages(size_t pages)
 
 /* ---- contents ---- */
 
-static uint64_t word_of(size_t page, unsigned word, uint64_t version)
-{
-	return (page * PAGE_WORDS + word + 1) * 0x9e3779b97f4a7c15u + version;
-}
-
 static void write_pages(uint64_t *at, size_t pages, uint64_t version)
 {
 	for (size_t page = 0; page < pages; page++)
-		for (unsigned word = 0; word < PAGE_WORDS; word++)
-			at[page * PAGE_WORDS + word] = word_of(page, word, version);
+		page_write(at, page, version);
 }
 
 static void check_pages(const uint64_t *at, size_t pages, uint64_t version, const char *what)
 {
-	for (size_t page = 0; page < pages; page++)
-		for (unsigned word = 0; word < PAGE_WORDS; word++)
-			if (at[page * PAGE_WORDS + word] != word_of(page, word, version))
-				give_up("%s: page %zu word %u is %#llx, not %#llx", what, page,
-					word, (unsigned long long)at[page * PAGE_WORDS + word],
-					(unsigned long long)word_of(page, word, version));
+	char story[PAGE_STORY_BYTES];
+
+	for (size_t page = 0; page < pages; page++) {
+		unsigned word = page_first_wrong(at, page, version);
+
+		if (word < PAGE_WORDS)
+			give_up("%s: %s", what, page_story(at, page, word, version, story));
+	}
 }
 
 /* ---- locked ---- */
