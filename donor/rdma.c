@@ -14,12 +14,6 @@
 
 #define SHOWN 300 /* of a cause within another line */
 
-/* What the transport says of its failure, or the errno if that says it all. */
-static const char *reason(int err)
-{
-	return *tp_why() ? tp_why() : strerror(-err);
-}
-
 /* ---- locked memory ---- */
 
 static bool may_lock_all(void)
@@ -64,7 +58,7 @@ static bool listen_at(struct donor *donor, const struct donor_address *address,
 	if (!err)
 		return true;
 	listener->verbs_port = 0;
-	snprintf(why, DONOR_WHY_BYTES, "%s: %s", listener->text, reason(err));
+	snprintf(why, DONOR_WHY_BYTES, "%s: %s", listener->text, tp_reason(err));
 	log_debug("no RDMA at %s", why);
 	return false;
 }
@@ -97,7 +91,7 @@ static int open_server(struct donor *donor, char *why)
 			     &donor->servers[TP_VERBS]);
 	if (err) {
 		donor->servers[TP_VERBS] = NULL;
-		snprintf(why, DONOR_WHY_BYTES, "%s", reason(err));
+		snprintf(why, DONOR_WHY_BYTES, "%s", tp_reason(err));
 		return err;
 	}
 	err = listen_all(donor, why);

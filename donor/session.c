@@ -271,7 +271,7 @@ static void open_verbs_domain(struct donor_session *session)
 	err = tp_domain_open(donor->servers[TP_VERBS], &session->domains[TP_VERBS]);
 	if (err)
 		quiet_line(&donor->strangers, clock_ns(), LOG_WARN, "%s cannot use RDMA: %s",
-			   session->peer, *tp_why() ? tp_why() : strerror(-err));
+			   session->peer, tp_reason(err));
 }
 
 static int open_domains(struct donor_session *session)

@@ -83,6 +83,16 @@ int tp_plain_open(const struct tp_client_ops *ops, enum tp_kind kind,
 void tp_plain_close(struct tp *tp);
 int tp_plain_register(struct tp *tp, void *base, size_t bytes) MUST_CHECK;
 
+/* The least power of two that is not below the depth: free running counts wrap around at it. */
+static inline uint32_t tp_ring_size(uint32_t depth)
+{
+	uint32_t size = 1;
+
+	while (size < depth)
+		size *= 2;
+	return size;
+}
+
 /* Whether op and size of a request can be asked for at all: 0 or -EINVAL. */
 int tp_request_check(const struct tp_request *request) MUST_CHECK;
 

@@ -19,15 +19,6 @@ static int tcp_open(const struct tp_options *options, struct tp **out)
 
 /* ---- connecting ---- */
 
-static uint32_t round_up(uint32_t n)
-{
-	uint32_t power = 1;
-
-	while (power < n)
-		power *= 2;
-	return power;
-}
-
 static void conn_free(struct tcp_conn *conn)
 {
 	const struct tp_options *options = &conn->base.tp->options;
@@ -50,7 +41,7 @@ static int conn_new(struct tp *tp, struct tcp_conn **out)
 	conn->base.ops = tp->ops;
 	conn->base.tp = tp;
 	conn->depth = tp->options.depth;
-	ring = round_up(conn->depth);
+	ring = tp_ring_size(conn->depth);
 	conn->mask = (uint32_t)ring - 1;
 	remotes_init(&conn->remotes);
 	conn->slots = tp_alloc(&tp->options, ring * sizeof(*conn->slots));

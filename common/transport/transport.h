@@ -84,6 +84,8 @@ enum tp_kind tp_kind(const struct tp *tp);
  * not tell what to do: "rxe0 port 1 is down". "" if the errno says it all.
  */
 const char *tp_why(void);
+/* That, or what the errno says. Until the next call of this thread. */
+const char *tp_reason(int err);
 
 /*
  * Makes [base, base+bytes) usable as local buffers of requests. Needed by verbs, free elsewhere.

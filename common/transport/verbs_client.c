@@ -32,15 +32,6 @@
 
 /* ---- memory ---- */
 
-static uint32_t round_up(uint32_t n)
-{
-	uint32_t power = 1;
-
-	while (power < n)
-		power *= 2;
-	return power;
-}
-
 static void conn_free(struct verbs_conn *conn)
 {
 	const struct tp_options *options = &conn->base.tp->options;
@@ -66,7 +57,7 @@ static int conn_new(struct tp *tp, struct verbs_conn **out)
 	conn->lib = verbs_tp_of(tp)->lib;
 	conn->epoll_fd = -1;
 	conn->depth = tp->options.depth;
-	ring = round_up(conn->depth);
+	ring = tp_ring_size(conn->depth);
 	conn->mask = (uint32_t)ring - 1;
 	remotes_init(&conn->remotes);
 	conn->slots = tp_alloc(&tp->options, ring * sizeof(*conn->slots));

@@ -45,6 +45,18 @@ static int find_functions(void *handle, struct verbs_lib *lib)
 	return 0;
 }
 
+static int no_device(void)
+{
+	tp_explain("no RDMA device");
+	return -ENODEV;
+}
+
+/* The kernel's part of libibverbs: where it is not, nobody need look for the libraries. */
+static bool kernel_has_verbs(void)
+{
+	return access("/sys/class/infiniband_verbs", F_OK) == 0;
+}
+
 /* Makes libibverbs load its drivers now and not while somebody waits. */
 static int find_devices(const struct verbs_lib *lib)
 {
@@ -56,10 +68,7 @@ static int find_devices(const struct verbs_lib *lib)
 		n = 0;
 	else
 		lib->free_device_list(list);
-	if (n > 0)
-		return 0;
-	tp_explain("no RDMA device");
-	return -ENODEV;
+	return n > 0 ? 0 : no_device();
 }
 
 /* librdmacm brings libibverbs along. */
@@ -94,7 +103,10 @@ int verbs_lib_load(const struct verbs_lib **out)
 	if (loaded.pid && loaded.pid != getpid())
 		memset(&loaded, 0, sizeof(loaded));
 	lock_acquire(&loaded.lock);
-	err = loaded.pid ? 0 : load();
+	if (loaded.pid)
+		err = 0;
+	else
+		err = kernel_has_verbs() ? load() : no_device();
 	if (!err)
 		err = find_devices(&loaded.lib);
 	lock_release(&loaded.lock);

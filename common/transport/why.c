@@ -2,6 +2,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #define WHY_BYTES 160
 
@@ -10,6 +11,11 @@ static _Thread_local char why[WHY_BYTES];
 const char *tp_why(void)
 {
 	return why;
+}
+
+const char *tp_reason(int err)
+{
+	return *why ? why : strerror(-err);
 }
 
 void tp_explain(const char *fmt, ...)

@@ -174,7 +174,7 @@ static bool can_use_rdma(char why[RDMA_WHY_BYTES])
 	int err = tp_open(TP_VERBS, &options, &tp);
 
 	if (err) {
-		snprintf(why, RDMA_WHY_BYTES, "%s", *tp_why() ? tp_why() : strerror(-err));
+		snprintf(why, RDMA_WHY_BYTES, "%s", tp_reason(err));
 		return false;
 	}
 	tp_close(tp);
