@@ -63,7 +63,8 @@ static int contact(struct attempt *attempt)
 	return 0;
 }
 
-void attempt_host_id(uint8_t out[WIRE_HOST_ID_BYTES])
+/* The running kernel's identity; all zero, which equals nothing, if there is none. */
+static void read_host_id(uint8_t out[WIRE_HOST_ID_BYTES])
 {
 	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
 	char text[40] = "", *at;
@@ -85,18 +86,19 @@ void attempt_host_id(uint8_t out[WIRE_HOST_ID_BYTES])
 	}
 }
 
-static int say_hello(struct attempt *attempt, struct wire_hello *hello)
+static int say_hello(struct attempt *attempt)
 {
 	struct wire_message message = {.type = WIRE_HELLO};
+	struct wire_hello *hello = &message.hello;
 	char reason[REASON_BYTES];
 	int err;
 
 	hello->version = WIRE_VERSION;
 	hello->min_version = WIRE_VERSION;
 	hello->pid = (uint32_t)getpid();
-	attempt_host_id(hello->host_id);
+	read_host_id(attempt->host_id);
+	memcpy(hello->host_id, attempt->host_id, sizeof(hello->host_id));
 	snprintf(hello->name, sizeof(hello->name), "%s", program_invocation_short_name);
-	message.hello = *hello;
 	err = channel_send_magic(attempt->channel);
 	if (!err)
 		err = channel_send(attempt->channel, &message);
@@ -155,10 +157,8 @@ static int await_welcome(struct attempt *attempt)
 
 static int reach(struct attempt *attempt)
 {
-	struct wire_hello hello = {.version = WIRE_VERSION};
-	int err;
-
 	bool is_remote = attempt->transport == CONFIG_TCP || attempt->transport == CONFIG_VERBS;
+	int err;
 
 	if (is_remote && attempt->donor->path[0])
 		return attempt_fail(
@@ -169,7 +169,7 @@ static int reach(struct attempt *attempt)
 	if (err)
 		return err;
 	attempt->greeted_ns = clock_ns();
-	err = say_hello(attempt, &hello);
+	err = say_hello(attempt);
 	if (!err)
 		err = await_welcome(attempt);
 	if (!err)
@@ -183,6 +183,8 @@ void attempt_undo(struct attempt *attempt)
 {
 	unsigned lane;
 
+	if (attempt->err)
+		return;
 	for (lane = 0; lane < STORE_LANES; lane++) {
 		tp_disconnect(attempt->conns[lane]);
 		attempt->conns[lane] = NULL;
@@ -199,7 +201,7 @@ void attempt_carry_out(struct attempt *attempt)
 		attempt->mode == ATTEMPT_WHOLE ? reach(attempt) : attempt_connect_again(attempt);
 	if (atomic_compare_exchange_strong(&attempt->state, &running, DONE))
 		attempt->wake(attempt->arg);
-	else if (!attempt->err)
+	else
 		attempt_undo(attempt);
 }
 
@@ -267,8 +269,7 @@ bool attempt_abandon(struct attempt *attempt)
 	}
 	if (running == DONE) {
 		attempt_collect(attempt);
-		if (!attempt->err)
-			attempt_undo(attempt);
+		attempt_undo(attempt);
 	}
 	return true;
 }

@@ -48,6 +48,7 @@ struct attempt {
 	uint64_t greeted_ns;		 /* the lease counts from then at the earliest */
 
 	/* its own */
+	uint8_t host_id[WIRE_HOST_ID_BYTES];
 	_Atomic uint32_t state;
 	pthread_t thread;
 };
@@ -63,7 +64,7 @@ void attempt_collect(struct attempt *attempt);
 void attempt_prepare(struct attempt *attempt);
 void attempt_carry_out(struct attempt *attempt);
 
-/* Closes what a successful attempt, WHOLE or AGAIN, has opened: nobody wants it. */
+/* Closes what the attempt has opened, if it was successful: nobody wants it. */
 void attempt_undo(struct attempt *attempt);
 
 /*

@@ -71,11 +71,9 @@ static const char *transport_reason(int err, char out[REASON_BYTES])
 static bool is_this_host(const struct attempt *attempt)
 {
 	static const uint8_t none[WIRE_HOST_ID_BYTES];
-	uint8_t own[WIRE_HOST_ID_BYTES];
 
-	attempt_host_id(own);
-	return memcmp(own, none, sizeof(none)) != 0 &&
-	       memcmp(own, attempt->welcome.host_id, sizeof(none)) == 0;
+	return memcmp(attempt->host_id, none, sizeof(none)) != 0 &&
+	       memcmp(attempt->host_id, attempt->welcome.host_id, sizeof(none)) == 0;
 }
 
 /* Why shm is out of the question, or NULL if it can be tried. */

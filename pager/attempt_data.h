@@ -6,8 +6,8 @@
 
 /*
  * Connects all lanes over the first of shm (on this host), verbs (where both sides have RDMA) and
- * tcp that works, or over the one that the user wants. Needs the welcome, and the control
- * connection to tell the donor's address. 0, or an error with `why`. Blocks.
+ * tcp that works, or over the one that the user wants. Needs the welcome,
+ * and the address that answered. 0, or an error with `why`. Blocks.
  */
 int attempt_connect_data(struct attempt *attempt) MUST_CHECK;
 
@@ -19,8 +19,5 @@ int attempt_connect_again(struct attempt *attempt) MUST_CHECK;
 
 /* Fills `why` and returns err. */
 int attempt_fail(struct attempt *attempt, int err, const char *fmt, ...) PRINTF_LIKE(3, 4);
-
-/* The running kernel's identity; all zero, which equals nothing, if there is none. */
-void attempt_host_id(uint8_t out[WIRE_HOST_ID_BYTES]);
 
 #endif

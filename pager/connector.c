@@ -1,10 +1,7 @@
 #include "pager/connector.h"
 
-#include "common/base/clock.h"
 #include "common/base/lock.h"
 #include "pager/thread.h"
-
-#include <errno.h>
 
 #define LOOK_NS 100000000u /* for a bell that was missed */
 

@@ -26,7 +26,7 @@ int connector_start(struct connector *connector) MUST_CHECK;
 /* Waits for the thread to end: for as long as the attempt may take that it is at. */
 void connector_stop(struct connector *connector);
 
-/* Carries the attempt out, of mode AGAIN or PROBE: attempt_is_done() tells. One for each donor. */
+/* Carries the attempt out, of mode AGAIN: attempt_is_done() tells. One for each donor. */
 void connector_submit(struct connector *connector, struct attempt *attempt);
 
 #endif

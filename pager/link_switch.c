@@ -9,17 +9,12 @@
 /* How often it is looked whether RDMA can be had again. A guess. */
 #define LOOK_NS UINT64_C(5000000000)
 
-static void allow(struct link *link, bool allowed)
-{
-	for (unsigned lane = 0; lane < STORE_LANES; lane++)
-		data_allow_switch(&link->data[lane], allowed);
-}
-
 void link_switch_allow(struct link *link)
 {
 	bool can = link->kind == TP_VERBS && connector_start(link->exchange.connector) == 0;
 
-	allow(link, can);
+	for (unsigned lane = 0; lane < STORE_LANES; lane++)
+		data_allow_switch(&link->data[lane], can);
 }
 
 bool link_is_switching(const struct link *link)
@@ -160,19 +155,6 @@ bool link_switch_turn(struct link *link, uint64_t now_ns)
 
 /* ---- done ---- */
 
-struct translation {
-	link_translate_fn *translate;
-	void *arg;
-	unsigned lane;
-};
-
-static uint32_t translate_one(void *arg, uint32_t handle)
-{
-	const struct translation *translation = arg;
-
-	return translation->translate(translation->arg, translation->lane, handle);
-}
-
 static void say_switched(const struct link *link, enum tp_kind before, int trouble)
 {
 	char reason[REASON_BYTES];
@@ -186,7 +168,7 @@ static void say_switched(const struct link *link, enum tp_kind before, int troub
 			 tp_kind_name(link->kind));
 }
 
-void link_switch_finish(struct link *link, uint64_t now_ns, link_translate_fn *translate, void *arg)
+void link_switch_finish(struct link *link, uint64_t now_ns)
 {
 	enum tp_kind before = link->kind;
 	int trouble = link->exchange.trouble;
@@ -195,17 +177,6 @@ void link_switch_finish(struct link *link, uint64_t now_ns, link_translate_fn *t
 	link->exchange.state = SWITCH_STEADY;
 	link->exchange.trouble = 0;
 	link->exchange.next_look_ns = link->kind == TP_VERBS ? 0 : now_ns + LOOK_NS;
-	/*
-	 * Over tcp, too: the donor cuts it when a request for an RDMA connection comes, be it one
-	 * that we have given up meanwhile.
-	 */
-	allow(link, true);
-	for (unsigned lane = 0; lane < STORE_LANES; lane++) {
-		struct translation translation = {translate, arg, lane};
-
-		data_reopen(&link->data[lane], link->attempt.conns[lane], translate_one,
-			    &translation);
-	}
 	say_switched(link, before, trouble);
 }
 

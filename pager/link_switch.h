@@ -37,19 +37,19 @@ struct link_switch {
 	int trouble; /* what the connections in use before ended with; 0 going back */
 };
 
-/* The donor has just come up: its connections may be exchanged from now on. */
+/*
+ * The donor has just come up: where that is over RDMA its connections may be exchanged from now on,
+ * those over tcp that take their place, too: the donor cuts them when a request for an RDMA
+ * connection comes, be it one that we have given up meanwhile.
+ */
 void link_switch_allow(struct link *link);
 
 /*
  * UP, in every tick: true when there are new connections, in link->attempt: then the slabs have to
- * be attached there, and link_switch_finish() be called.
+ * be attached there, the lanes reopened on them, and link_switch_finish() be called.
  */
 bool link_switch_turn(struct link *link, uint64_t now_ns) MUST_CHECK;
-
-/* The slabs are attached. `translate` gives the new handle of a lane for an old one. */
-typedef uint32_t link_translate_fn(void *arg, unsigned lane, uint32_t handle);
-void link_switch_finish(struct link *link, uint64_t now_ns, link_translate_fn *translate,
-			void *arg);
+void link_switch_finish(struct link *link, uint64_t now_ns);
 
 /* Whether there are no connections just now: nothing can be attached or detached. */
 bool link_is_switching(const struct link *link);

@@ -11,7 +11,7 @@
 /* Slabs given back in one tick: each is unmapped and, over shm, asks the donor twice. */
 #define RETURNS_A_TICK 32u
 
-/* ---- granted ---- */
+/* ---- attaching ---- */
 
 static void detach(struct link *link, struct place *place, unsigned lanes)
 {
@@ -64,6 +64,7 @@ static int take_slab(struct store *store, unsigned donor, const struct wire_slab
 struct move {
 	struct store *store;
 	unsigned donor;
+	unsigned lane;
 };
 
 /* The next slab from `number` on that the donor lends, or STORE_MAX_SLABS. */
@@ -81,9 +82,10 @@ static uint32_t next_lent(const struct move *move, uint32_t number)
 }
 
 /* A handle that no slab has any more is in no request. */
-static uint32_t translate(void *arg, unsigned lane, uint32_t handle)
+static uint32_t translate(void *arg, uint32_t handle)
 {
 	const struct move *move = arg;
+	unsigned lane = move->lane;
 	const struct place *places = move->store->places;
 	uint32_t number = next_lent(move, 0);
 
@@ -106,21 +108,25 @@ static int move_slab(struct place *place, struct tp_conn *const conns[STORE_LANE
 void store_lease_move(struct store *store, unsigned donor, uint64_t now_ns)
 {
 	struct link *link = store->links[donor];
-	struct move move = {store, donor};
+	struct move move = {.store = store, .donor = donor};
 	uint32_t number = next_lent(&move, 0);
 	char reason[REASON_BYTES];
 	int err = 0;
 
 	for (; number < STORE_MAX_SLABS && !err; number = next_lent(&move, number + 1))
 		err = move_slab(&store->places[number], link->attempt.conns);
-	if (!err)
-		link_switch_finish(link, now_ns, translate, &move);
-	else
+	if (err) {
 		link_give_up(link, err, "a slab cannot be reached on its new connection: %s",
 			     reason_text(err, reason));
+		return;
+	}
+	for (move.lane = 0; move.lane < STORE_LANES; move.lane++)
+		data_reopen(&link->data[move.lane], link->attempt.conns[move.lane], translate,
+			    &move);
+	link_switch_finish(link, now_ns);
 }
 
-/* ---- what is granted ---- */
+/* ---- granted ---- */
 
 /* Out of memory or numbers is our own trouble; all else means that the donor is no good. */
 static bool is_ours(int err)
