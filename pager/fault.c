@@ -116,6 +116,26 @@ static unsigned serve_all(struct fault_thread *fault)
 	return did;
 }
 
+/*
+ * The control thread looks after the donors, and may itself wait for a page: for one that comes
+ * from a donor whose connection it ought to replace, nothing would ever come of that. While we
+ * ourselves were kept from the CPU it was, too, so this counts from when we see it.
+ */
+static void end_if_stuck(struct fault_thread *fault)
+{
+	struct engine *engine = fault->engine;
+	uint64_t now = clock_ns();
+
+	if (!fault->busy_fetches ||
+	    now - atomic_load_explicit(&engine->ticked_ns, memory_order_relaxed) < STUCK_NS)
+		fault->stuck_since_ns = 0;
+	else if (!fault->stuck_since_ns)
+		fault->stuck_since_ns = now;
+	else if (now - fault->stuck_since_ns > STUCK_SEEN_NS)
+		engine_die(engine, "a page cannot be served and nobody sees to it, ending this "
+				   "program");
+}
+
 /* Sleeps until the kernel, a donor or another thread of the engine has something. */
 static void rest(struct fault_thread *fault)
 {
@@ -129,6 +149,7 @@ static void rest(struct fault_thread *fault)
 	uint64_t ignored;
 	int n = 0;
 
+	end_if_stuck(fault);
 	if (fault->busy_fetches)
 		n = store_arm(engine->store, STORE_READS, fds + 2, STORE_LANE_FDS);
 	if (n < 0)
@@ -151,26 +172,6 @@ static void end_if_late(struct engine *engine)
 	if (atomic_load_explicit(&engine->end_wanted, memory_order_relaxed) &&
 	    clock_ns() - atomic_load(&engine->end_since_ns) > 1000000000u)
 		engine_end_if_wanted(engine);
-}
-
-/*
- * The control thread looks after the donors, and may itself wait for a page: for one that comes
- * from a donor whose connection it ought to replace, nothing would ever come of that. While we
- * ourselves were kept from the CPU it was, too, so this counts from when we see it.
- */
-static void end_if_stuck(struct fault_thread *fault)
-{
-	struct engine *engine = fault->engine;
-	uint64_t now = clock_ns();
-
-	if (!fault->busy_fetches ||
-	    now - atomic_load_explicit(&engine->ticked_ns, memory_order_relaxed) < STUCK_NS)
-		fault->stuck_since_ns = 0;
-	else if (!fault->stuck_since_ns)
-		fault->stuck_since_ns = now;
-	else if (now - fault->stuck_since_ns > STUCK_SEEN_NS)
-		engine_die(engine, "a page cannot be served and nobody sees to it, ending this "
-				   "program");
 }
 
 /* Now, while the program waits for its page or has just got it. */
@@ -214,10 +215,8 @@ static void *run(void *arg)
 		}
 		if (clock_ns() - last < (fault->busy_fetches ? SPIN_FETCH_NS : SPIN_NS))
 			sched_yield();
-		else {
-			end_if_stuck(fault);
+		else
 			rest(fault);
-		}
 	}
 	return NULL;
 }
