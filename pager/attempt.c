@@ -29,7 +29,7 @@
 #define LEAST_SLAB (UINT64_C(1) << 20)
 #define MOST_SLAB (PAGE_BYTES << STORE_SLAB_SHIFT)
 
-enum state { IDLE, RUNNING, DONE, ABANDONED };
+enum state { IDLE, WANTED, RUNNING, ENDED, DONE, ABANDONED };
 
 int attempt_fail(struct attempt *attempt, int err, const char *fmt, ...)
 {
@@ -195,11 +195,11 @@ void attempt_undo(struct attempt *attempt)
 
 void attempt_carry_out(struct attempt *attempt)
 {
+	bool is_whole = attempt->mode == ATTEMPT_WHOLE;
 	uint32_t running = RUNNING;
 
-	attempt->err =
-		attempt->mode == ATTEMPT_WHOLE ? reach(attempt) : attempt_connect_again(attempt);
-	if (atomic_compare_exchange_strong(&attempt->state, &running, DONE))
+	attempt->err = is_whole ? reach(attempt) : attempt_connect_again(attempt);
+	if (atomic_compare_exchange_strong(&attempt->state, &running, is_whole ? ENDED : DONE))
 		attempt->wake(attempt->arg);
 	else
 		attempt_undo(attempt);
@@ -228,22 +228,58 @@ static int start_thread(struct attempt *attempt)
 	return -err;
 }
 
-void attempt_prepare(struct attempt *attempt)
+static void clear(struct attempt *attempt)
 {
+	attempt->err = 0;
 	attempt->why[0] = '\0';
 	memset(attempt->conns, 0, sizeof(attempt->conns));
+}
+
+void attempt_prepare(struct attempt *attempt)
+{
+	clear(attempt);
 	atomic_store(&attempt->state, RUNNING);
 }
 
-int attempt_start(struct attempt *attempt)
+bool attempt_has_ended(const struct attempt *attempt)
 {
+	return atomic_load(&attempt->state) == ENDED;
+}
+
+void attempt_want(struct attempt *attempt)
+{
+	clear(attempt);
+	attempt->mode = ATTEMPT_WHOLE;
+	atomic_store(&attempt->state, WANTED);
+	attempt->wake(attempt->arg);
+}
+
+/* False if there is no thread to be had. */
+static bool start(struct attempt *attempt)
+{
+	char reason[REASON_BYTES];
 	int err;
 
-	attempt_prepare(attempt);
+	atomic_store(&attempt->state, RUNNING);
 	err = start_thread(attempt);
 	if (err)
-		atomic_store(&attempt->state, IDLE);
-	return err;
+		attempt->err = attempt_fail(attempt, err, "%s", reason_text(err, reason));
+	return !err;
+}
+
+bool attempt_attend(struct attempt *attempt)
+{
+	uint32_t state = atomic_load(&attempt->state);
+
+	if (state != WANTED && state != ENDED)
+		return false;
+	if (state == ENDED)
+		pthread_join(attempt->thread, NULL);
+	else if (start(attempt))
+		return false;
+	atomic_store(&attempt->state, DONE);
+	attempt->wake(attempt->arg);
+	return true;
 }
 
 bool attempt_is_done(const struct attempt *attempt)
@@ -253,23 +289,22 @@ bool attempt_is_done(const struct attempt *attempt)
 
 void attempt_collect(struct attempt *attempt)
 {
-	if (attempt->mode == ATTEMPT_WHOLE)
-		pthread_join(attempt->thread, NULL);
 	atomic_store(&attempt->state, IDLE);
 }
 
 bool attempt_abandon(struct attempt *attempt)
 {
-	uint32_t running = RUNNING;
+	uint32_t state = RUNNING;
 
-	if (atomic_compare_exchange_strong(&attempt->state, &running, ABANDONED)) {
+	if (atomic_compare_exchange_strong(&attempt->state, &state, ABANDONED)) {
 		if (attempt->mode == ATTEMPT_WHOLE)
 			pthread_detach(attempt->thread);
 		return false;
 	}
-	if (running == DONE) {
-		attempt_collect(attempt);
+	if (state == ENDED)
+		pthread_join(attempt->thread, NULL);
+	if (state == ENDED || state == DONE)
 		attempt_undo(attempt);
-	}
+	atomic_store(&attempt->state, IDLE);
 	return true;
 }

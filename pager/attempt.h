@@ -1,7 +1,14 @@
 /*
  * One attempt to reach a donor: its name, the control connection, the greeting, and a data
  * connection for each lane. Every step may take seconds, and a name as long as the C library likes,
- * so it runs on a thread of its own, which the control thread starts and collects.
+ * so it runs on a thread of its own. Making and joining one reads memory of the program's, which
+ * may be out; so whoever wants the attempt may leave that to another thread:
+ *
+ *      IDLE ── attempt_want() ──▶ WANTED ── attempt_attend() ──▶ RUNNING ── it ends ──▶ ENDED
+ *       ▲ ◀── attempt_collect() ── DONE ◀────────────── attempt_attend() ─────────────────┘
+ *
+ * Those of the connector (connector.h), whose thread is there all the time, go from IDLE to RUNNING
+ * and DONE by themselves.
  */
 #ifndef PAGER_ATTEMPT_H
 #define PAGER_ATTEMPT_H
@@ -35,7 +42,7 @@ struct attempt {
 	uint64_t deadline_ns;
 	enum attempt_mode mode;
 	enum tp_kind again;	 /* AGAIN: over this one */
-	void (*wake)(void *arg); /* called at the end, on the attempt's thread */
+	void (*wake)(void *arg); /* called when it is to be attended to; any thread */
 	void *arg;
 
 	/* out, once attempt_is_done() */
@@ -53,11 +60,16 @@ struct attempt {
 	pthread_t thread;
 };
 
-/* Starts the thread. What pthread_create() says; then there is nothing to collect. */
-int attempt_start(struct attempt *attempt) MUST_CHECK;
+/* Of mode WHOLE: it is to be made. */
+void attempt_want(struct attempt *attempt);
+/*
+ * Starts the thread of one that is wanted, joins that of one that has ended. An attempt that gets
+ * no thread is done, with an error. True if it has become done.
+ */
+bool attempt_attend(struct attempt *attempt);
+bool attempt_has_ended(const struct attempt *attempt); /* and is to be joined */
 bool attempt_is_done(const struct attempt *attempt);
-/* After it is done: ends the thread, if it had one. Channel and connections, if any, are the
- * caller's. */
+/* After it is done. Channel and connections, if any, are the caller's. */
 void attempt_collect(struct attempt *attempt);
 
 /* For the connector: between the two the attempt is under way. */
@@ -68,9 +80,10 @@ void attempt_carry_out(struct attempt *attempt);
 void attempt_undo(struct attempt *attempt);
 
 /*
- * Gives up on an attempt that may be under way: it will not call wake any more and closes what it
- * opens. True if it has ended; false if it goes on, and needs all it was given until the process
- * ends (it hangs in the C library's resolver, which cannot be interrupted).
+ * Gives up on an attempt that may be under way, while nobody attends to it: it will not call wake
+ * any more and closes what it opens. True if it has ended; false if it goes on, and needs all it
+ * was given until the process ends (it hangs in the C library's resolver, which cannot be
+ * interrupted).
  */
 bool attempt_abandon(struct attempt *attempt) MUST_CHECK;
 

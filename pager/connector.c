@@ -52,6 +52,11 @@ int connector_start(struct connector *connector)
 	return err;
 }
 
+bool connector_is_running(const struct connector *connector)
+{
+	return atomic_load(&connector->is_running);
+}
+
 void connector_stop(struct connector *connector)
 {
 	atomic_store(&connector->is_ending, true);

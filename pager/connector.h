@@ -21,8 +21,9 @@ struct connector {
 	struct attempt *_Atomic jobs[CONFIG_MAX_DONORS];
 };
 
-/* Starts the thread unless it is running. */
+/* Starts the thread unless it is running. May read memory of the program's. */
 int connector_start(struct connector *connector) MUST_CHECK;
+bool connector_is_running(const struct connector *connector);
 /* Waits for the thread to end: for as long as the attempt may take that it is at. */
 void connector_stop(struct connector *connector);
 

@@ -38,7 +38,7 @@ static void count_bytes(struct data *data, uint32_t bytes)
 	atomic_store_explicit(&data->bytes, before + bytes, memory_order_relaxed);
 }
 
-/* ---- control thread ---- */
+/* ---- care thread ---- */
 
 int data_init(struct data *data, struct verdict *verdict)
 {

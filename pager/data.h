@@ -1,12 +1,12 @@
 /*
- * One data connection to a donor, used by one lane and closed by the control thread.
+ * One data connection to a donor, used by one lane and closed by the care thread.
  *
  * The lane calls data_enter(), uses the connection, and calls data_leave(); neither waits. The
- * control thread shuts the gate and, if the lane is not inside at that moment, disconnects; what
+ * care thread shuts the gate and, if the lane is not inside at that moment, disconnects; what
  * was in flight the lane then finishes with the donor's verdict. So a dead donor never makes the
  * lane wait, and no connection is closed under its owner's feet.
  *
- *      gate      lane                         control
+ *      gate      lane                         care
  *      SHUT      finishes what was in flight  data_open() ──▶ OPEN
  *      OPEN      posts and polls              data_shut() ──▶ CLOSING ──▶ SHUT when not inside
  *      CLOSING   stays outside                data_shut() again
@@ -36,13 +36,13 @@
 struct data_io;
 
 struct data {
-	struct verdict *verdict; /* the donor's */
-	struct tp_conn *conn;	 /* written by control while SHUT; used by the lane while inside */
-	uint32_t generation;	 /* of conn; likewise */
+	struct verdict *verdict;    /* the donor's */
+	struct tp_conn *conn;	    /* written by care while SHUT; used by the lane while inside */
+	uint32_t generation;	    /* of conn; likewise */
 	uint32_t posted_generation; /* nothing older is in flight; owner: lane */
 	struct data_io *ios;	    /* DATA_DEPTH; owner: lane */
 	uint32_t free_io;	    /* first of a list; owner: lane */
-	_Atomic uint32_t gate;	    /* written by control, as the next two */
+	_Atomic uint32_t gate;	    /* written by care, as the next two */
 	_Atomic bool may_switch;
 	_Atomic bool is_switching;
 	_Atomic int32_t
@@ -52,7 +52,7 @@ struct data {
 	_Atomic uint64_t bytes; /* of requests that completed well */
 };
 
-/* ---- control thread ---- */
+/* ---- care thread ---- */
 
 int data_init(struct data *data, struct verdict *verdict) MUST_CHECK;
 /* The lane must be at rest. */

@@ -1,7 +1,7 @@
 /*
  * Life of the engine. The happy path: engine_start() begins to watch; when the program's memory
  * nears the budget the control thread makes ready (userfaultfd, staging area, donors, threads);
- * from then on it looks after adoption, leases and statistics. What can fail, and then leaves the
+ * from then on it looks after adoption and statistics. What can fail, and then leaves the
  * program unpaged with one line said: no userfaultfd here, no memory for the books. No donor within
  * reach is tried again for ever.
  */
@@ -85,6 +85,12 @@ void engine_wake_control(struct engine *engine)
 	futex_wake_all(&engine->control_word);
 }
 
+void engine_wake_care(struct engine *engine)
+{
+	atomic_fetch_add(&engine->care_word, 1);
+	futex_wake_all(&engine->care_word);
+}
+
 #define LETS_GO_FIRST 20u /* turns; then it has waited long enough */
 
 void engine_lock_last(struct engine *engine)
@@ -156,7 +162,7 @@ void engine_end(struct engine *engine, const char *why, uint64_t address)
 	atomic_store(&engine->end_address, address);
 	atomic_store(&engine->end_why, why);
 	atomic_store(&engine->end_since_ns, clock_ns());
-	engine_wake_control(engine);
+	engine_wake_care(engine);
 }
 
 void engine_die(struct engine *engine, const char *line)
@@ -326,10 +332,7 @@ static uint64_t active_turn(struct engine *engine)
 {
 	uint64_t pause;
 
-	store_tick(engine->store); /* may know better why a page is lost, and end the program */
-	atomic_store_explicit(&engine->ticked_ns, clock_ns(), memory_order_relaxed);
-	engine_end_if_wanted(engine);
-	store_stats(engine->store, engine->stats);
+	store_attend(engine->store);
 	pause = watch(engine, stats_any_donor_up(engine->stats)); /* or it is left alone */
 	if (engine_wants_take(engine))
 		engine_wake_take(engine);
@@ -363,7 +366,6 @@ static void *control(void *arg)
 			 strerror(-engine->usage_fd));
 		atomic_store(&engine->phase, ENGINE_UNPAGED);
 	}
-	atomic_store(&engine->control_tid, (uint32_t)gettid());
 	while (atomic_load(&engine->phase) != ENGINE_UNPAGED) {
 		seen = atomic_load(&engine->control_word);
 		if (atomic_load(&engine->phase) == ENGINE_ACTIVE)

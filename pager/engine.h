@@ -1,9 +1,10 @@
 /*
  * The engine of one process: what its threads share. docs/threads.md has the whole picture.
  *
- *   control    watches the size of the program, makes ready, adopts memory, talks to donors; the
- * only one that may block, allocate or log fault      reads the userfaultfd, serves faults, takes
- * note of changes of the map take-out   keeps the resident memory within the budget
+ *   control    watches the size of the program, makes ready, adopts memory; may touch the program's
+ *   care       talks to donors; may block and log
+ *   fault      reads the userfaultfd, serves faults, takes note of changes of the map
+ *   take-out   keeps the resident memory within the budget
  *
  * Who may touch what: `map_lock` guards the page table, the regions, the eviction order and the
  * staging area's book. It is held while the userfaultfd is read and what was read is entered, and
@@ -80,9 +81,10 @@ struct engine {
 	_Atomic uint32_t take_stuck;   /* nothing more can be taken out now; written by take-out */
 	_Atomic uint32_t take_asleep;  /* 1 while the take-out thread sleeps on take_word */
 	_Atomic uint32_t take_word;    /* futex: counts wake-ups */
-	_Atomic uint32_t control_word; /* futex: counts wake-ups */
+	_Atomic uint32_t control_word; /* futex: counts wake-ups, as the next one */
+	_Atomic uint32_t care_word;
 
-	_Atomic uint32_t threads_ready; /* futex: fault and take-out threads in their loops */
+	_Atomic uint32_t threads_ready; /* futex: fault, take-out, care threads in their loops */
 	_Atomic uint32_t opening_over;	/* futex: the take-out thread does not adopt any more */
 
 	/* fork: see recall.h */
@@ -93,11 +95,11 @@ struct engine {
 	_Atomic uint32_t forks;	      /* the program has forked so often: pages may be shared */
 
 	/* An end that a thread which may not log asks for; see engine_end(). */
-	_Atomic uint32_t control_tid; /* the one that says why must be served to the last */
+	_Atomic uint32_t last_tid; /* the thread that says why must be served to the last */
 	_Atomic uint32_t end_wanted;
 	_Atomic uint64_t end_since_ns;
 	const char *_Atomic end_why; /* a literal */
-	_Atomic uint64_t ticked_ns;  /* when the control thread has looked after the donors last */
+	_Atomic uint64_t cared_ns;   /* when the care thread has looked after the donors last */
 	_Atomic uint64_t end_address;
 
 	struct awake awake;	       /* owner: control thread */
@@ -141,8 +143,8 @@ uint64_t engine_used(const struct engine *engine);
 bool engine_wants_take(const struct engine *engine);
 
 /*
- * Said by the fault and take-out threads once they have begun to work. Before that they run code of
- * the C library that reads the program's memory (its locale); nothing may be out by then.
+ * Said by the fault, take-out and care threads once they have begun to work. Before that they run
+ * code of the C library that reads the program's memory (its locale); nothing may be out by then.
  */
 void engine_thread_ready(struct engine *engine);
 
@@ -150,15 +152,16 @@ void engine_thread_ready(struct engine *engine);
 void engine_wake_take(struct engine *engine);
 void engine_wake_fault(struct engine *engine);
 void engine_wake_control(struct engine *engine);
+void engine_wake_care(struct engine *engine);
 
 /*
  * For the fault and take-out threads: something cannot be served rightly, so the program must not
- * go on. The control thread says why and ends it; if that takes too long the caller does so itself.
+ * go on. The care thread says why and ends it; if that takes too long the caller does so itself.
  * `why` is a literal.
  */
 void engine_end(struct engine *engine, const char *why, uint64_t address);
 
-/* Control thread: writes the line and ends the process with SIGBUS, as the kernel does when swap is
+/* Care thread: writes the line and ends the process with SIGBUS, as the kernel does when swap is
  * lost. */
 void engine_die(struct engine *engine, const char *line) NORETURN;
 /* With the reason that engine_end() was given, if it was called. Any thread of the engine. */

@@ -21,7 +21,7 @@
 #define SPIN_FETCH_NS 200000u
 /* A fault that must wait for room, or for the map to settle, is tried again this often. */
 #define RETRY_MS 1
-/* The control thread turns every 500 ms at least; a donor that is slow may hold it up. Guesses. */
+/* The care thread turns every 50 ms at least; a donor that is slow may hold it up. Guesses. */
 #define STUCK_NS UINT64_C(30000000000)
 #define STUCK_SEEN_NS UINT64_C(2000000000)
 /* No fault waits longer than this for room: rather over the budget than stopped. */
@@ -89,12 +89,12 @@ static bool has_room(const struct engine *engine, const struct todo *todo)
 
 /*
  * Once the program is to end nothing is served any more, so that no wrong byte gets out; but for
- * the thread that says why: the C library keeps what belongs to threads in the program's memory.
+ * the thread that says why: what the C library keeps for it may be in the program's memory.
  */
 static bool may_serve(const struct engine *engine, const struct todo *todo)
 {
 	return !atomic_load_explicit(&engine->end_wanted, memory_order_relaxed) ||
-	       todo->tid == atomic_load_explicit(&engine->control_tid, memory_order_relaxed);
+	       todo->tid == atomic_load_explicit(&engine->last_tid, memory_order_relaxed);
 }
 
 /* One pass over what waits; what must wait on stays in order. */
@@ -117,8 +117,8 @@ static unsigned serve_all(struct fault_thread *fault)
 }
 
 /*
- * The control thread looks after the donors, and may itself wait for a page: for one that comes
- * from a donor whose connection it ought to replace, nothing would ever come of that. While we
+ * A page that comes from a donor whose connection is to be replaced waits for the care thread. That
+ * must not wait for such a page itself; if it ever does nothing would come of it. While we
  * ourselves were kept from the CPU it was, too, so this counts from when we see it.
  */
 static void end_if_stuck(struct fault_thread *fault)
@@ -127,7 +127,7 @@ static void end_if_stuck(struct fault_thread *fault)
 	uint64_t now = clock_ns();
 
 	if (!fault->busy_fetches ||
-	    now - atomic_load_explicit(&engine->ticked_ns, memory_order_relaxed) < STUCK_NS)
+	    now - atomic_load_explicit(&engine->cared_ns, memory_order_relaxed) < STUCK_NS)
 		fault->stuck_since_ns = 0;
 	else if (!fault->stuck_since_ns)
 		fault->stuck_since_ns = now;
@@ -164,8 +164,7 @@ static void rest(struct fault_thread *fault)
 }
 
 /*
- * The control thread was asked to end the process and does not get to it: it may wait for a page
- * itself, the very one that cannot be served.
+ * The care thread was asked to end the process and does not get to it: a donor may hold it up.
  */
 static void end_if_late(struct engine *engine)
 {

@@ -52,7 +52,7 @@ struct fault_thread {
 	struct todo todo[TODO_MAX]; /* ring: faults read, not served yet */
 	uint32_t todo_head, todo_tail;
 	uint32_t busy_fetches;
-	uint64_t stuck_since_ns; /* when the control thread was seen not to turn; 0: it does */
+	uint64_t stuck_since_ns; /* when the care thread was seen not to turn; 0: it does */
 	struct uffd_event late[LATE_EVENTS]; /* changes that wait for another one: events.c */
 	unsigned late_count;
 	struct fetch fetches[FETCHES];

@@ -109,17 +109,22 @@ static void say_away(struct link *link, const char *why)
 
 void link_try(struct link *link, uint64_t deadline_ns)
 {
-	char reason[REASON_BYTES];
-	int err;
-
-	link->attempt.mode = ATTEMPT_WHOLE;
 	link->attempt.deadline_ns = deadline_ns;
-	err = attempt_start(&link->attempt);
 	link->next_try_ns = clock_ns() + LINK_RETRY_NS;
-	if (err)
-		say_away(link, reason_text(err, reason));
-	else
-		link->state = LINK_TRYING;
+	link->state = LINK_TRYING;
+	attempt_want(&link->attempt);
+}
+
+/* Without a thread of the connector's RDMA works, but is not exchanged for tcp when it fails. */
+void link_attend(struct link *link)
+{
+	struct attempt *attempt = &link->attempt;
+
+	bool uses_rdma = attempt_has_ended(attempt) && !attempt->err && attempt->kind == TP_VERBS;
+
+	if (uses_rdma && connector_start(link->exchange.connector))
+		log_debug("donor %s: no thread for new connections", link->donor.text);
+	attempt_attend(attempt);
 }
 
 static void come_up(struct link *link, uint64_t now_ns)

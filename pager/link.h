@@ -1,7 +1,7 @@
 /*
- * One donor as the control thread sees it: attempts to reach it, the control connection with its
+ * One donor as the care thread sees it: attempts to reach it, the control connection with its
  * heartbeats and leases, and the data connections it opens for the lanes. Knows nothing of slots.
- * Control thread only; never blocks.
+ * Care thread only, but for link_attend(); never blocks.
  *
  *      AWAY ── link_try() ──▶ TRYING ── link_collect() ──▶ UP ── verdict ──▶ BROKEN
  *       ▲ ◀──────────── it failed ─────────┘                                  │
@@ -70,8 +70,10 @@ int link_open(const struct link_options *options, struct link **out) MUST_CHECK;
  */
 bool link_close(struct link *link) MUST_CHECK;
 
-/* AWAY: starts an attempt that ends by itself at deadline_ns, if there is a thread to be had. */
+/* AWAY: wants an attempt, which ends by itself at deadline_ns. */
 void link_try(struct link *link, uint64_t deadline_ns);
+/* Control thread: the attempt's thread, and before RDMA is used the connector's. */
+void link_attend(struct link *link);
 
 /* TRYING: true if the donor has just come up. A failure is logged once per cause. */
 bool link_collect(struct link *link, uint64_t now_ns) MUST_CHECK;
@@ -90,7 +92,7 @@ void link_ask(struct link *link, uint32_t slabs);
 /* At most WIRE_MAX_LEASES. */
 void link_return(struct link *link, const uint64_t *keys, uint32_t count);
 
-/* Control thread's own verdict, with a clause that says more than the errno. */
+/* Care thread's own verdict, with a clause that says more than the errno. */
 void link_give_up(struct link *link, int err, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 /* UP with a verdict: goes to BROKEN and returns why, as one clause. */

@@ -11,7 +11,7 @@
 
 void link_switch_allow(struct link *link)
 {
-	bool can = link->kind == TP_VERBS && connector_start(link->exchange.connector) == 0;
+	bool can = link->kind == TP_VERBS && connector_is_running(link->exchange.connector);
 
 	for (unsigned lane = 0; lane < STORE_LANES; lane++)
 		data_allow_switch(&link->data[lane], can);

@@ -3,7 +3,7 @@
  * the donor still answers, and back when it can be had again. The donor closes what a session has
  * over one transport when it comes over another, so nothing written before can take effect later.
  * Until new connections are there nobody is served, so on this way nothing of the program's memory
- * is touched, by this thread neither: not even to say what is going on. Control thread only; part
+ * is touched, by this thread neither: not even to say what is going on. Care thread only; part
  * of link.h.
  *
  *   STEADY ── trouble ──▶ SHUTTING ──── lanes are out ────▶ CONNECTING ──▶ CONNECTED ──▶ STEADY

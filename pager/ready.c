@@ -7,6 +7,7 @@
 #include "pager/ready.h"
 
 #include "pager/adopt.h"
+#include "pager/care.h"
 #include "pager/fault.h"
 #include "pager/maps.h"
 #include "pager/own.h"
@@ -19,10 +20,11 @@
 #include <sys/eventfd.h>
 
 #define CONNECT_MS 2000u
-#define SERVING_THREADS 2u /* fault and take-out */
+#define SERVING_THREADS 3u /* fault, take-out, care */
 
-static void wake_control(void *arg)
+static void wake(void *arg)
 {
+	engine_wake_care(arg);
 	engine_wake_control(arg);
 }
 
@@ -30,8 +32,7 @@ static void wake_control(void *arg)
 
 static int open_store(struct engine *engine)
 {
-	struct store_events events = {
-		.lost = engine_donor_lost, .wake = wake_control, .arg = engine};
+	struct store_events events = {.lost = engine_donor_lost, .wake = wake, .arg = engine};
 	int err = store_open(&engine->config, &events, CONNECT_MS, &engine->store);
 
 	/* Each donor's line has been said. None now: it goes on trying, the program goes on
@@ -112,6 +113,8 @@ static int open_local(struct engine *engine)
 	if (!err)
 		err = take_start(engine);
 	if (!err)
+		err = care_start(engine);
+	if (!err)
 		wait_for_threads(engine, SERVING_THREADS);
 	return err;
 }
@@ -139,12 +142,14 @@ static void end_opening(struct engine *engine, enum engine_phase phase)
 	if (phase != ENGINE_ACTIVE || !stats_any_donor_up(engine->stats))
 		adopt_undo(engine);
 	atomic_store(&engine->phase, phase);
+	engine_wake_care(engine);
 }
 
 static void stay_unpaged(struct engine *engine, int err)
 {
 	log_warn("running without paging: cannot make ready: %s", strerror(-err));
 	atomic_store(&engine->phase, ENGINE_UNPAGED);
+	engine_wake_care(engine);
 }
 
 void engine_make_ready(struct engine *engine)

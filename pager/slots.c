@@ -181,7 +181,7 @@ void slots_close(struct slots *slots)
 	own_free(slots, sizeof(*slots));
 }
 
-/* ---- slabs come and go; control thread ---- */
+/* ---- slabs come and go; care thread ---- */
 
 static int number_take(struct slots *slots, uint32_t *out)
 {

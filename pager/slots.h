@@ -15,7 +15,7 @@
  *
  * Threads: slots_take(), slots_give() and everything that only asks may be called on any thread, at
  * any time; they allocate nothing and take one short lock, never held across a system call. The
- * rest is for the control thread.
+ * rest is for the care thread.
  */
 #ifndef PAGER_SLOTS_H
 #define PAGER_SLOTS_H

@@ -10,11 +10,17 @@
 
 #define NS_PER_MS UINT64_C(1000000)
 
-/* Bounds what a data connection or a slab that is mapped may hold up the control thread. */
+/* Bounds what a data connection or a slab that is mapped may hold up the care thread. */
 #define TP_TIMEOUT_MS 2000
 
-/* What a tick may take until it leaves the next GRANT for the next one. */
+/* What a turn may take until it leaves the next GRANT for the next one. */
 #define TICK_NS (20 * NS_PER_MS)
+
+/* How often donors are looked after: while slabs are asked for, while slots are taken, and else. */
+#define ASKING_NS (1 * NS_PER_MS)
+#define BUSY_NS (10 * NS_PER_MS)
+#define CALM_NS (50 * NS_PER_MS)
+#define CALM_AFTER_NS (1000 * NS_PER_MS)
 
 /* While store_open() waits it looks at the control connections so often. */
 #define OPENING_NS (1 * NS_PER_MS)
@@ -126,7 +132,7 @@ void store_close(struct store *store)
 	own_free(store, sizeof(*store));
 }
 
-/* ---- tick ---- */
+/* ---- care ---- */
 
 static void ring_lanes(struct store *store)
 {
@@ -218,16 +224,6 @@ static void tend_all(struct store *store, uint64_t now_ns)
 		tend(store, i, now_ns);
 }
 
-void store_tick(struct store *store)
-{
-	uint64_t now_ns = clock_ns();
-
-	tend_all(store, now_ns);
-	store_lease_tick(store, now_ns);
-}
-
-/* ---- the wait at the start ---- */
-
 static bool is_any(const struct store *store, enum link_state state)
 {
 	unsigned i;
@@ -250,9 +246,47 @@ static bool is_any_asked(const struct store *store)
 	return false;
 }
 
+static uint64_t pause_of(struct store *store, uint64_t now_ns)
+{
+	uint64_t taken = slots_taken(store->slots);
+
+	if (taken != store->taken || is_any(store, LINK_BROKEN))
+		store->changed_ns = now_ns;
+	store->taken = taken;
+	if (is_any_asked(store))
+		return ASKING_NS;
+	return now_ns - store->changed_ns < CALM_AFTER_NS ? BUSY_NS : CALM_NS;
+}
+
+uint64_t store_care(struct store *store)
+{
+	uint64_t now_ns = clock_ns();
+
+	tend_all(store, now_ns);
+	store_lease_tick(store, now_ns);
+	return pause_of(store, now_ns);
+}
+
+void store_attend(struct store *store)
+{
+	unsigned i;
+
+	for (i = 0; i < store->link_count; i++)
+		link_attend(store->links[i]);
+}
+
+void store_tick(struct store *store)
+{
+	store_attend(store);
+	(void)store_care(store);
+}
+
+/* ---- the wait at the start ---- */
+
 /* Whether there is something to wait for: an answer, or the first slabs of one that answered. */
 static bool is_settling(struct store *store)
 {
+	store_attend(store);
 	tend_all(store, clock_ns());
 	/* leases in earnest only when all have answered: the first one would lend everything */
 	if (is_any(store, LINK_TRYING))

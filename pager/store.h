@@ -2,12 +2,14 @@
  * The store turns "keep these pages" into slots on donors and reads them back: donors, leases,
  * data connections, and the book of which slots are free. Plain for now: one copy of each page.
  *
- * Threads: the control thread opens the store and calls store_tick(). The fault thread owns the
- * lane STORE_READS, the take-out thread the lane STORE_WRITES; each calls the lane functions for
- * its own lane only. store_slots_take() and store_slot_give() may be called from both; they take
- * the store's own short lock (never held across a system call). Nothing but store_open(),
- * store_tick() and store_close() allocates, blocks or touches memory outside own.h, so everything
- * else is fit for the fault path.
+ * Threads: the control thread opens the store and calls store_attend(), the care thread calls
+ * store_care(). The fault thread owns the lane STORE_READS, the take-out thread the lane
+ * STORE_WRITES; each calls the lane functions for its own lane only. store_slots_take() and
+ * store_slot_give() may be called from both; they take the store's own short lock (never held
+ * across a system call). Nothing but store_open(), store_attend(), store_care() and store_close()
+ * allocates or blocks; and what serves a page that is out may depend on nothing but store_care(),
+ * which touches no memory outside own.h while a connection is to be replaced. Who has no other
+ * threads calls store_tick().
  *
  * A slot is 32 bits: slab number << STORE_SLAB_SHIFT | page within the slab.
  */
@@ -35,15 +37,16 @@ enum store_lane { STORE_READS, STORE_WRITES, STORE_LANES };
 struct store_events {
 	/*
 	 * A donor is gone with everything in its slabs (connection lost, lease over): once for each
-	 * time it goes, on the thread that runs store_tick(). `why` is one clause, "connection
+	 * time it goes, on the care thread. `why` is one clause, "connection
 	 * reset by peer". Slots there are dead from now on: store_slot_alive() says so. The store
 	 * does not log it: only the owner knows how many pages were there.
 	 */
 	void (*lost)(void *arg, const char *donor, const char *why);
 	/*
-	 * store_tick() has something to do at once: a lane found a connection broken, or a donor
-	 * that was away has answered. Called on any thread, the lanes' owners included, so it must
-	 * do no more than wake the control thread. May be NULL: then it waits for the next tick.
+	 * store_attend() or store_care() has something to do at once: a lane found a connection
+	 * broken, a donor that was away is to be tried or has answered. Called on any thread, the
+	 * lanes' owners included, so it must do no more than wake the two. May be NULL: then it
+	 * waits for their next turn.
 	 */
 	void (*wake)(void *arg);
 	void *arg;
@@ -53,7 +56,7 @@ struct store_events {
  * Connects to the donors of the configuration, all at once, waiting at most timeout_ms, and opens
  * lanes to those that answer. Logs one line per donor that does not, with the cause.
  * Returns 0 if at least one answered, with its first slots at hand; -EHOSTUNREACH if none did:
- * store_tick() goes on trying every two seconds when `out` is kept. All other errors (-ENOMEM,
+ * store_care() goes on trying every two seconds when `out` is kept. All other errors (-ENOMEM,
  * -EMFILE) leave `out` unset.
  */
 int store_open(const struct config *config, const struct store_events *events, unsigned timeout_ms,
@@ -66,9 +69,19 @@ int store_open(const struct config *config, const struct store_events *events, u
 void store_close(struct store *store);
 
 /*
- * Control thread, every few milliseconds while active, at least every 500 ms: renews leases, leases
- * slabs ahead of need, returns empty ones, retries donors that are away, notices dead ones.
+ * Renews leases, leases slabs ahead of need, returns empty ones, retries donors that are away,
+ * notices dead ones, replaces connections. Returns for how long nothing more is to be done, in ns,
+ * unless events.wake is called: 50 ms at most.
  */
+uint64_t store_care(struct store *store);
+
+/*
+ * Control thread, after events.wake, or every few ms: makes and joins the threads that store_care()
+ * needs to reach donors. That reads memory of the program's.
+ */
+void store_attend(struct store *store);
+
+/* Both, on the thread that opened the store. */
 void store_tick(struct store *store);
 
 /* Makes [base, bytes) usable as buffers of reads and writes (verbs needs it). Before any of those.
@@ -132,7 +145,7 @@ unsigned store_poll(struct store *store, enum store_lane lane, struct store_done
 int store_arm(struct store *store, enum store_lane lane, struct pollfd *fds,
 	      unsigned max) MUST_CHECK;
 
-/* Fills the donors' part of the statistics. Control thread. */
+/* Fills the donors' part of the statistics. Care thread. */
 void store_stats(const struct store *store, struct stats_page *out);
 
 #endif

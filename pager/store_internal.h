@@ -12,7 +12,7 @@
 
 #include <stdatomic.h>
 
-/* Where a slab is: written by the control thread before its slots are handed out. */
+/* Where a slab is: written by the care thread before its slots are handed out. */
 struct place {
 	struct tp_remote remote; /* as every connection of the donor is told */
 	uint32_t handles[STORE_LANES];
@@ -40,11 +40,12 @@ struct store {
 	struct link *links[CONFIG_MAX_DONORS];
 	struct lane lanes[STORE_LANES];
 	_Atomic uint32_t nudges; /* futex: counts wake-ups, for store_open() */
-	_Atomic bool is_full;	 /* written by control */
+	_Atomic bool is_full;	 /* written by the care thread */
 
-	/* owner: control thread */
+	/* owner: care thread */
 	struct placement_demand demand;
-	uint64_t surplus_since_ns; /* 0: there is none */
+	uint64_t surplus_since_ns;  /* 0: there is none */
+	uint64_t taken, changed_ns; /* slots ever taken, and when that was last another number */
 };
 
 /* Uses what a donor has granted; what cannot be used it has back. */
@@ -58,7 +59,7 @@ void store_lease_tick(struct store *store, uint64_t now_ns);
 
 int lane_open(struct lane *lane) MUST_CHECK;
 void lane_close(struct lane *lane);
-/* Ends the lane's sleep. Control thread. */
+/* Ends the lane's sleep. Care thread. */
 void lane_ring(struct lane *lane);
 
 #endif

@@ -35,6 +35,7 @@ struct take {
 	uint64_t shared[VICTIMS]; /* addresses that fork has left shared */
 	uint32_t shared_count;
 	bool draining;	     /* the thread is on the way down to the mark `low`; its own */
+	bool waits;	     /* the writer, for slots, as the care thread knows */
 	_Atomic bool barren; /* the last attempt found nothing that the kernel would give */
 };
 
@@ -333,8 +334,12 @@ static void rest(struct take *take)
 static void note_fullness(struct take *take)
 {
 	struct engine *engine = take->engine;
-	bool full = writer_waits_for_slots(engine->writer) && store_is_full(engine->store);
+	bool waits = writer_waits_for_slots(engine->writer);
+	bool full = waits && store_is_full(engine->store);
 
+	if (waits && !take->waits)
+		engine_wake_care(engine);
+	take->waits = waits;
 	/* All slots are taken, also those that resident pages had. */
 	full = full && writer_reclaim(engine->writer) && !store_slots_free(engine->store);
 	if (full)

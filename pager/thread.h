@@ -14,7 +14,7 @@
 
 #include "common/base/compiler.h"
 
-#define THREADS_MAX 5u
+#define THREADS_MAX 6u
 
 /*
  * Starts a thread that runs until the process ends. Called by a thread of the program, the new one

@@ -1,6 +1,6 @@
 /*
  * Why a donor is given up. Whoever finds something wrong with it, on whatever thread, says so here;
- * the first cause stays, and wakes the control thread, which does the rest.
+ * the first cause stays, and wakes the care thread, which does the rest.
  */
 #ifndef PAGER_VERDICT_H
 #define PAGER_VERDICT_H
@@ -27,7 +27,7 @@ static inline void verdict_pass(struct verdict *verdict, int err)
 		verdict->wake(verdict->arg);
 }
 
-/* There is something for the control thread to do at once. Any thread. */
+/* There is something for the care thread to do at once. Any thread. */
 static inline void verdict_wake(const struct verdict *verdict)
 {
 	verdict->wake(verdict->arg);

@@ -181,7 +181,8 @@ static bool await_attempt(struct attempt *attempt)
 {
 	uint64_t deadline = clock_ns() + PATIENCE_NS;
 
-	while (!attempt_is_done(attempt)) {
+	attempt_want(attempt);
+	while (!attempt_attend(attempt)) {
 		if (clock_ns() > deadline)
 			return false;
 		poll(NULL, 0, LOOK_MS);
@@ -211,12 +212,6 @@ static void talk(struct asking *asking, struct probe *out)
 /* Returns whether `asking` may be freed: a look-up of a name that hangs still needs it. */
 static bool ask(struct asking *asking, struct probe *out)
 {
-	int err = attempt_start(&asking->attempt);
-
-	if (err) {
-		fail(out, PROBE_AWAY, err);
-		return true;
-	}
 	if (!await_attempt(&asking->attempt)) {
 		fail(out, PROBE_NO_ANSWER, -ETIMEDOUT);
 		return attempt_abandon(&asking->attempt);
