@@ -67,7 +67,7 @@ void host_log_open(const struct config *config)
 	}
 	if (config->log_file[0]) {
 		memcpy(out.path, config->log_file, sizeof(out.path));
-		voice_set(to_file);
+		voice_set_apart(to_file);
 		return;
 	}
 	if (fstat(STDERR_FILENO, &now) == 0) {

@@ -18,6 +18,7 @@ enum { EMPTY, FILLING, FULL };
 
 static struct {
 	log_sink *say;
+	bool is_apart;
 	_Atomic bool is_there;
 	_Atomic uint32_t state; /* futex */
 	enum log_level level;	/* of whoever made it FILLING; of the voice while FULL */
@@ -84,7 +85,14 @@ static void *speak(void *arg UNUSED)
 void voice_set(log_sink *sink)
 {
 	voice.say = sink;
+	voice.is_apart = false;
 	log_set_sink(say, NULL);
+}
+
+void voice_set_apart(log_sink *sink)
+{
+	voice_set(sink);
+	voice.is_apart = true;
 }
 
 int voice_start(void)
@@ -93,7 +101,7 @@ int voice_start(void)
 
 	if (atomic_load(&voice.is_there))
 		return 0;
-	err = thread_start_outside(speak, NULL);
+	err = voice.is_apart ? thread_start(speak, NULL) : thread_start_outside(speak, NULL);
 	atomic_store(&voice.is_there, !err);
 	return err;
 }

@@ -16,6 +16,13 @@
  */
 void voice_set(log_sink *say);
 
+/*
+ * The same for one that opens what it needs itself: from voice_start() on it has no descriptor of
+ * the program's, and opens none among them. A number that an open() is about to return is the
+ * program's to put something on, and dup2(2) would fail with EBUSY.
+ */
+void voice_set_apart(log_sink *say);
+
 /* By a thread of the program. Does nothing if it was started. */
 int voice_start(void) MUST_CHECK;
 

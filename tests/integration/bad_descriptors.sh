@@ -43,6 +43,27 @@ without_stderr() {
 	files_are_right "$TMP/without"
 }
 
+# threads_with FILE PID: the names of those that have it open.
+threads_with() {
+	local task
+
+	for task in "/proc/$2/task/"*; do
+		find "$task/fd" -lname "$1" 2>/dev/null | grep -q . && cat "$task/comm"
+	done
+}
+
+# Not even for the moment that a log file is open: a number that is about to be opened cannot be
+# given to dup2(2).
+keeps_out_of_the_programs_table() {
+	note "a log file"
+	: >"$TMP/ours"
+	start_program shm "$PROGS/prog_pattern" 48 2 2 9<"$TMP/ours"
+	threads_with "$TMP/ours" "$PROGRAM_PID" >"$TMP/threads"
+	have '^prog_pattern$' "$TMP/threads" "the program has not its own file: the test is wrong"
+	! grep libpager "$TMP/threads" >&2 || fail "a thread of libpager's is in the program's table"
+	wait "$PROGRAM_PID" || fail "status $?: $(cat "$TMP/engine.log" "$TMP/err")"
+}
+
 # A line is due when the donor goes.
 has_files_in_place_of_stderr() {
 	local dir=$TMP/$1.end pid status=0
@@ -67,6 +88,7 @@ for way in close dup2; do
 	loses $way tcp
 done
 without_stderr
+keeps_out_of_the_programs_table
 has_files_in_place_of_stderr none
 have '^libpager: donor .* gone, [1-9][0-9]* pages lost' "$TMP/err" "no line says so"
 start_donor 640M
