@@ -9,7 +9,11 @@ TRANSPORTS=verbs
 SHARES=4
 . "$ROOT/tests/integration/lib_bad.sh"
 
-# What this kernel's engine cannot do without is said by doctor. (It also reads the libraries once:
-# the first time that takes seconds in a guest.)
-_lacks=$("$PAGERCTL" doctor --transport verbs 2>&1 | grep -o 'userfaultfd lacks.*')
-[ -z "$_lacks" ] || skip "no engine on Linux $(uname -r): $_lacks"
+# need_engine: skips the test where there is none. What this kernel lacks for it is said by doctor. (Which
+# also reads the libraries once: the first time that takes seconds in a guest.)
+need_engine() {
+	local lacks
+
+	lacks=$("$PAGERCTL" doctor --transport verbs 2>&1 | grep -o 'userfaultfd lacks.*')
+	[ -z "$lacks" ] || skip "no engine on Linux $(uname -r): $lacks"
+}

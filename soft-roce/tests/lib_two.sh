@@ -6,6 +6,8 @@
 
 . "$ROOT/soft-roce/tests/lib.sh"
 
+need_engine
+
 # How long the engine may take to see that RDMA is over (a queue pair sends again for some 5 s), and
 # that it is back (it looks every 5 s), on a machine that is emulated.
 NOTICE_S=25

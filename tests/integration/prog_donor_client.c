@@ -10,7 +10,7 @@
  *   return N         RETURN of the N oldest leases    "returned 3"
  *   renew            RENEW, and RENEWED               "renewed free=5"
  *   expect           waits for a message              "REVOKED 3", "ERROR 2 text", "closed"
- *   shm | tcp        data connection of that kind     "connected"
+ *   shm, tcp, verbs  data connection of that kind     "connected"
  *   zeros            all leases read as zeros         "zeros 96 MiB"
  *   write, check     all leases, a pattern each       "wrote 96 MiB", "checked 96 MiB"
  *   thief            another session tries the keys   "refused: Permission denied"
@@ -46,7 +46,7 @@ struct client {
 	struct wire_welcome welcome;
 	uint32_t requests;
 	unsigned count;
-	uint64_t keys[MAX_KEYS]; /* oldest first */
+	struct tp_remote slabs[MAX_KEYS]; /* oldest first */
 	uint32_t handles[MAX_KEYS];
 	unsigned attached; /* the first so many have handles */
 	struct tp *tp;
@@ -179,6 +179,16 @@ static int do_ask(struct client *client, const char *number)
 	return send_lease(client, number);
 }
 
+static void keep(struct client *client, const struct wire_slab *slab)
+{
+	client->slabs[client->count++] = (struct tp_remote){
+		.key = slab->key,
+		.bytes = client->welcome.slab_bytes,
+		.address = slab->address,
+		.rkey = slab->rkey,
+	};
+}
+
 static int do_lease(struct client *client, const char *number)
 {
 	struct wire_message message;
@@ -192,17 +202,17 @@ static int do_lease(struct client *client, const char *number)
 	    client->count + message.grant.count > MAX_KEYS)
 		return -EPROTO;
 	for (unsigned i = 0; i < message.grant.count; i++)
-		client->keys[client->count++] = message.grant.slabs[i].key;
+		keep(client, &message.grant.slabs[i]);
 	printf("granted %u free=%llu\n", message.grant.count,
 	       (unsigned long long)message.grant.slabs_free);
 	return 0;
 }
 
-static void forget_keys(struct client *client, unsigned n)
+static void forget_slabs(struct client *client, unsigned n)
 {
 	client->count -= n;
 	client->attached -= client->attached < n ? client->attached : n;
-	memmove(client->keys, client->keys + n, client->count * sizeof(client->keys[0]));
+	memmove(client->slabs, client->slabs + n, client->count * sizeof(client->slabs[0]));
 	memmove(client->handles, client->handles + n, client->count * sizeof(client->handles[0]));
 }
 
@@ -215,10 +225,11 @@ static int do_return(struct client *client, const char *number)
 	if (n > client->count || n > WIRE_MAX_LEASES)
 		return -EINVAL;
 	message.keys.count = n;
-	memcpy(message.keys.keys, client->keys, n * sizeof(client->keys[0]));
+	for (unsigned i = 0; i < n; i++)
+		message.keys.keys[i] = client->slabs[i].key;
 	for (unsigned i = 0; i < n && i < client->attached; i++)
 		tp_detach(client->conn, client->handles[i]);
-	forget_keys(client, n);
+	forget_slabs(client, n);
 	err = channel_send(&client->channel, &message);
 	if (!err)
 		printf("returned %u\n", n);
@@ -283,9 +294,11 @@ static int connect_data(struct client *client, enum tp_kind kind)
 	    parse_host_port(client->where, WIRE_DEFAULT_PORT, host, &port))
 		return -EINVAL;
 	target.host = host;
-	target.port = client->welcome.data_port;
+	target.port = kind == TP_VERBS ? client->welcome.verbs_port : client->welcome.data_port;
 	memcpy(target.token, client->welcome.token, sizeof(target.token));
 	err = tp_open(kind, &(struct tp_options){0}, &client->tp);
+	if (!err)
+		err = tp_register(client->tp, buffer, sizeof(buffer));
 	return err ? err : tp_connect(client->tp, &target, &client->conn);
 }
 
@@ -301,18 +314,11 @@ static int do_data(struct client *client, const char *kind_name)
 	return err;
 }
 
-static int attach(struct client *client, uint64_t key, uint32_t *handle)
-{
-	const struct tp_remote remote = {.key = key, .bytes = client->welcome.slab_bytes};
-
-	return tp_attach(client->conn, &remote, handle);
-}
-
 static int attach_new(struct client *client)
 {
 	while (client->attached < client->count) {
 		unsigned i = client->attached;
-		int err = attach(client, client->keys[i], &client->handles[i]);
+		int err = tp_attach(client->conn, &client->slabs[i], &client->handles[i]);
 
 		if (err)
 			return err;
@@ -362,7 +368,7 @@ static int pass_over(struct client *client, enum pass pass, unsigned lease)
 	if (err)
 		return err;
 	for (offset = 0; offset < client->welcome.slab_bytes; offset += sizeof(buffer)) {
-		uint8_t byte = pass == PASS_ZEROS ? 0 : pattern(client->keys[lease], offset);
+		uint8_t byte = pass == PASS_ZEROS ? 0 : pattern(client->slabs[lease].key, offset);
 
 		memset(buffer, pass == PASS_WRITE ? byte : 0xee, sizeof(buffer));
 		err = transfer(client, op, client->handles[lease], offset);
@@ -402,10 +408,10 @@ static int do_check(struct client *client, const char *unused UNUSED)
 }
 
 /* 0 if the other session could read: which no test wants to see. */
-static int try_key(struct client *thief, uint64_t key)
+static int try_key(struct client *thief, const struct tp_remote *slab)
 {
 	uint32_t handle;
-	int err = attach(thief, key, &handle);
+	int err = tp_attach(thief->conn, slab, &handle);
 
 	return err ? err : transfer(thief, TP_READ, handle, 0);
 }
@@ -425,7 +431,7 @@ static int do_thief(struct client *client, const char *unused UNUSED)
 		err = connect_data(&thief, tp_kind(client->tp));
 	if (err)
 		return err;
-	err = try_key(&thief, client->keys[0]);
+	err = try_key(&thief, &client->slabs[0]);
 	if (!err)
 		return -ENOTRECOVERABLE;
 	printf("refused: %s\n", strerror(-err));
@@ -503,7 +509,7 @@ static const struct command commands[] = {
 	{"bye", do_bye, NONE},	       {"shm", do_data, ITSELF},    {"tcp", do_data, ITSELF},
 	{"zeros", do_zeros, NONE},     {"write", do_write, NONE},   {"check", do_check, NONE},
 	{"thief", do_thief, NONE},     {"raw", do_raw, NEEDED},	    {"knock", do_knock, NEEDED},
-	{"open", do_open, NEEDED},     {"sleep", do_sleep, NEEDED},
+	{"open", do_open, NEEDED},     {"sleep", do_sleep, NEEDED}, {"verbs", do_data, ITSELF},
 };
 
 static const struct command *command_find(const char *name)

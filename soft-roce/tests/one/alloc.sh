@@ -3,6 +3,7 @@
 # limit: 60
 . "$ROOT/soft-roce/tests/lib.sh"
 
+need_engine
 start_donor 256M --rdma required
-paged $((12 << 10)) verbs "$PROGS/prog_alloc" malloc 48 1
+paged $((12 << 10)) verbs "$PROGS/prog_alloc" malloc 36 1
 stop_donor

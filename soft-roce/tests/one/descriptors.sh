@@ -4,10 +4,11 @@
 # limit: 120
 . "$ROOT/soft-roce/tests/lib.sh"
 
+need_engine
 start_donor 256M --rdma required
 for way in none close dup2; do
 	mkdir "$TMP/$way"
-	under 8M verbs "$PROGS/prog_descriptors" $way 32 1 "$TMP/$way" ||
+	under 8M verbs "$PROGS/prog_descriptors" $way 24 1 "$TMP/$way" ||
 		fail "$way: status $?: $(tail -n 3 "$TMP/$way/result"); engine: $(cat "$TMP/engine.log")"
 	have '^right$' "$TMP/$way/result" "$way: no result"
 	really_paged

@@ -3,8 +3,9 @@
 # limit: 120
 . "$ROOT/soft-roce/tests/lib.sh"
 
-MIB=32
+MIB=12
 
+need_engine
 start_donor 256M --rdma required
 for way in fork vfork posix_spawn threads; do
 	under 8M verbs "$PROGS/prog_fork" $MIB $way >"$TMP/out" ||

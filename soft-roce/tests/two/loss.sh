@@ -11,7 +11,7 @@ lost() {
 	sed -n 's/.*dropped \([0-9]*\),.*/\1/p' "$COMMON_DIR/lossy" | head -n 1
 }
 
-start_pattern 48 30
+start_pattern 36 12
 in_b "$LOSE"
 goes_on
 ends_all_right

@@ -3,7 +3,7 @@
 # limit: 90
 . "$ROOT/soft-roce/tests/lib_two.sh"
 
-start_pattern 48 15
+start_pattern 36 6
 goes_on
 ends_all_right
 says_no_more
