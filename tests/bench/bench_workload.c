@@ -1,9 +1,10 @@
 /*
  * The measured program: it fills memory, goes over it in one of a few orders, checks what it reads,
  * and prints one JSON line. It knows nothing of libpager or of swap: what is measured is whatever
- *it is run under.
+ * it is run under.
  *
  *	fill ── every page written once, each thread its own part
+ *	sweep ── the same once more in sequence, reading (if wanted): all has been out once, sooner
  *	warm ── the order that will be measured, until the memory under it is in a steady state
  *	measure ── each access timed: the first touch of the page, which is where a fault would be
  *	check ── every word of every page, not timed
@@ -43,6 +44,8 @@ struct plan {
 	uint64_t threads;
 	uint64_t ops;		  /* per thread; 0: until the time is over */
 	uint64_t warm_ms, run_ms; /* warm_ms counts also where ops are given */
+	uint64_t sweeps;	  /* before warming up */
+	uint64_t slow_ns;	  /* from here on an access counts as slow */
 	uint64_t seed;
 	const char *label; /* printed as it is: what this ran under */
 
@@ -188,6 +191,13 @@ static void fill(struct worker *worker)
 		content_fill(page_words(plan, page), plan->seed, page, 0);
 }
 
+static void sweep(struct worker *worker)
+{
+	for (uint64_t page = worker->first; page < worker->first + worker->count; page++)
+		visit_to_read_all(worker, page);
+	worker->checked += worker->count;
+}
+
 /* Until the ops are done (0: no bound) or the time is over (0: no bound). */
 static void run(struct worker *worker, uint64_t ops, uint64_t time_ns)
 {
@@ -204,7 +214,7 @@ static void run(struct worker *worker, uint64_t ops, uint64_t time_ns)
 		now = clock_ns();
 		took = order->visit(worker, page) - now;
 		hist_add(&worker->all, took);
-		if (took >= TIMES_SLOW_NS)
+		if (took >= worker->plan->slow_ns)
 			hist_add(&worker->slow, took);
 	}
 	worker->end_ns = clock_ns();
@@ -225,6 +235,8 @@ static void *work(void *arg)
 
 	fill(worker);
 	pthread_barrier_wait(&plan->barrier);
+	for (uint64_t i = 0; i < plan->sweeps; i++)
+		sweep(worker);
 	if (plan->warm_ms)
 		run(worker, 0, plan->warm_ms * 1000000);
 	forget_times(worker);
@@ -360,7 +372,7 @@ static NORETURN void usage(const char *why, const char *what)
 	fprintf(stderr, "bench_workload: %s%s\n", why, what);
 	fprintf(stderr, "usage: bench_workload --case random-read|random-write|sequential-read\n"
 			"	[--bytes 256M] [--threads 1] [--time 2s | --ops N] [--warm 1s]\n"
-			"	[--seed N] [--label TEXT]\n");
+			"	[--sweeps 0] [--slow NANOSECONDS] [--seed N] [--label TEXT]\n");
 	exit(1);
 }
 
@@ -379,6 +391,10 @@ static void set_option(struct plan *plan, int option, const char *text)
 		err = parse_number(text, 1, UINT64_MAX, &plan->ops);
 	else if (option == 's')
 		err = parse_number(text, 0, UINT64_MAX, &plan->seed);
+	else if (option == 'p')
+		err = parse_number(text, 0, UINT64_MAX, &plan->sweeps);
+	else if (option == 'n')
+		err = parse_number(text, 1, UINT64_MAX, &plan->slow_ns);
 	else if (option == 'l')
 		plan->label = text;
 	else
@@ -402,6 +418,8 @@ static void plan_read(struct plan *plan, int argc, char **argv)
 		{"warm", required_argument, NULL, 'w'},
 		{"seed", required_argument, NULL, 's'},
 		{"label", required_argument, NULL, 'l'},
+		{"slow", required_argument, NULL, 'n'},
+		{"sweeps", required_argument, NULL, 'p'},
 		{NULL, 0, NULL, 0},
 	};
 	int option;
@@ -421,8 +439,12 @@ static void plan_read(struct plan *plan, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	static struct plan plan = {
-		.bytes = 256 << 20, .threads = 1, .run_ms = 2000, .warm_ms = 1000, .seed = 1};
+	static struct plan plan = {.bytes = 256 << 20,
+				   .threads = 1,
+				   .run_ms = 2000,
+				   .warm_ms = 1000,
+				   .slow_ns = TIMES_SLOW_NS,
+				   .seed = 1};
 	static struct worker workers[MAX_THREADS];
 	static struct result result;
 
