@@ -6,7 +6,8 @@
 #
 # build   what the programs need
 # check   that, and what `make check`, lint, demo and bench need (the default)
-# rxe     that, and what `make check-rxe` needs: a virtual machine and programs to try RDMA with
+# rxe     that, and what `make check-rxe` and `make bench-rxe` need: a virtual machine, programs to try
+#         RDMA with, and swap over a network to compare with
 # --list  prints each need, its package and whether it is there; installs nothing
 #
 # Asks no questions and starts no service: of redis and memcached only the programs are used. Needs
@@ -58,6 +59,8 @@ rxe    zstd                 zstd             zstd
 rxe    setpriv              util-linux       util-linux
 rxe    rdma                 iproute2         iproute
 rxe    ib_read_lat          perftest         perftest
+rxe    nbdkit               nbdkit           nbdkit
+rxe    nbd-client           nbd-client       nbd
 rxe    rping                rdmacm-utils     librdmacm-utils
 rxe    ibv_rc_pingpong      ibverbs-utils    libibverbs-utils
 NEEDS

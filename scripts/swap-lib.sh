@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 #
-# The kernel's own swap, for comparisons: a swap device on zram or in a file, and a memory limit to
-# push a program into it. To be sourced by bash; needs root. Works with cgroup v1 and v2.
+# The kernel's own swap, for comparisons: a swap device on zram, in a file or on an NBD server, and a
+# memory limit to push a program into it. To be sourced by bash; needs root. Works with cgroup v1 and v2.
 #
 #	. scripts/swap-lib.sh
 #	trap swap_cleanup EXIT
@@ -10,9 +10,9 @@
 #	limit_run $((256 << 20)) ./app args
 #	swap_all_off
 #
-# Swap belongs to the whole machine: swap_zram_on and swap_file_on hold a lock until swap_all_off, so
-# that two comparisons at a time wait for each other instead of mixing their devices. All functions
-# that switch something on are to be called in the shell that has the trap, not in $(...).
+# Swap belongs to the whole machine: each swap_*_on holds a lock until swap_all_off, so that two
+# comparisons at a time wait for each other instead of mixing their devices. All functions that switch
+# something on are to be called in the shell that has the trap, not in $(...).
 # Whatever is undone here was made here: swap that the machine had before is left alone.
 
 SWAP_LOCK=${SWAP_LOCK:-/run/libpager-swap.lock}
@@ -25,6 +25,8 @@ _swap_zram=       # device in use, like /dev/zram1
 _swap_zram_added= # its number, if hot_add made it
 _swap_module=     # zram, if we loaded it
 _swap_file=
+_swap_nbd=        # device in use, like /dev/nbd0
+_swap_nbd_module= # nbd, if we loaded it
 
 _swap_say() {
 	echo "swap-lib: $*" >&2
@@ -48,7 +50,7 @@ _swap_unlock() {
 
 # ---- what can be done here ----
 
-# swap_can zram | swap_can file DIR | swap_can limit: true, or false with the reason on stdout.
+# swap_can zram | swap_can file DIR | swap_can nbd | swap_can limit: true, or false with the reason on stdout.
 swap_can() {
 	if [ "$(id -u)" -ne 0 ]; then
 		echo "not root"
@@ -57,6 +59,7 @@ swap_can() {
 	case $1 in
 	zram) _swap_can_zram ;;
 	file) _swap_can_file "${2:-.}" ;;
+	nbd) _swap_can_nbd ;;
 	limit) [ -n "$(_limit_kind)" ] || { echo "no memory controller to set a limit with" && return 1; } ;;
 	*) echo "nothing known of $1" && return 1 ;;
 	esac
@@ -80,6 +83,11 @@ _swap_can_file() {
 		return 1
 		;;
 	esac
+}
+
+_swap_can_nbd() {
+	command -v nbd-client >/dev/null || { echo "no nbd-client" && return 1; }
+	[ -e /sys/module/nbd ] || modprobe -n -q nbd 2>/dev/null || { echo "no nbd in this kernel" && return 1; }
 }
 
 # ---- zram ----
@@ -181,14 +189,50 @@ _swap_file_off() {
 	_swap_file=
 }
 
+# ---- nbd ----
+
+_nbd_unused() {
+	local dir
+
+	for dir in /sys/block/nbd*; do
+		[ ! -d "$dir" ] || [ -e "$dir/pid" ] || { echo "/dev/${dir##*/}" && return; }
+	done
+}
+
+# swap_nbd_on HOST: swap on the export of the NBD server there, all of it, whatever it holds.
+swap_nbd_on() {
+	local device
+
+	_swap_lock || return 1
+	[ -e /sys/module/nbd ] || { modprobe -q nbd && _swap_nbd_module=nbd; }
+	device=$(_nbd_unused)
+	[ -n "$device" ] || { _swap_say "no unused nbd device" && swap_all_off && return 1; }
+	nbd-client "$1" "$device" -swap >/dev/null && _swap_nbd=$device &&
+		mkswap -q "$device" >/dev/null && swapon -p "$SWAP_PRIORITY" "$device" && return 0
+	_swap_say "cannot swap to $1 by nbd"
+	swap_all_off
+	return 1
+}
+
+_swap_nbd_off() {
+	if [ -n "$_swap_nbd" ]; then
+		_swap_off "$_swap_nbd"
+		nbd-client -d "$_swap_nbd" >/dev/null
+	fi
+	[ -z "$_swap_nbd_module" ] || modprobe -q -r "$_swap_nbd_module"
+	_swap_nbd=''
+	_swap_nbd_module=''
+}
+
 _swap_off() {
 	! grep -q "^$1 " /proc/swaps || swapoff "$1"
 }
 
-# Undoes swap_zram_on and swap_file_on, and lets the next comparison in.
+# Undoes each swap_*_on, and lets the next comparison in.
 swap_all_off() {
 	_swap_zram_off
 	_swap_file_off
+	_swap_nbd_off
 	_swap_unlock
 }
 
