@@ -49,11 +49,14 @@ kill_donor_in_b() {
 	in_b "kill -KILL \$(cat '$COMMON_DIR/donor.pid')"
 }
 
-# start_pattern MIB SECONDS: a donor in b and the program here, which has pages there over verbs that
-# it has chosen itself.
+# A program that goes on until it is told to end: nobody can say how long a test takes.
+PATTERN=("$PROGS/prog_pattern" 36 2 1000)
+
+# start_pattern: a donor in b and the program here, which has pages there over verbs that it has chosen
+# itself.
 start_pattern() {
 	start_donor_in_b 256M
-	LIBPAGER_LOG=info start_program auto "$PROGS/prog_pattern" "$1" 2 "$2" $RANDOM
+	LIBPAGER_LOG=info start_program auto "${PATTERN[@]}" $RANDOM
 	have 'donor b connected over verbs' "$TMP/engine.log" "not over verbs, although it could be"
 }
 
@@ -91,10 +94,11 @@ says() {
 	note "$1: after $(($(now_ms) - begun)) ms"
 }
 
-# ends_all_right: the program, with every byte as it should be.
+# ends_all_right: the program is told to, and every byte is as it should be.
 ends_all_right() {
 	local status=0
 
+	kill -TERM "$PROGRAM_PID"
 	wait "$PROGRAM_PID" || status=$?
 	note "$(cat "$TMP/engine.log" "$TMP/out")"
 	[ $status -eq 0 ] || fail "status $status: $(cat "$TMP/engine.log" "$TMP/err")"

@@ -4,7 +4,7 @@
  * unmapped and handed to the kernel; at the end it checks everything once more. Ends with 0 and one
  * line if never a byte was wrong.
  *
- *   prog_pattern MIB THREADS SECONDS [SEED]
+ *   prog_pattern MIB THREADS SECONDS [SEED]     SIGTERM: the time is over
  *
  * Memory is in blocks of 256 KiB, each a mapping (or a part of one) of its own and owned by one
  * thread, which remembers the version of each page: a page's content follows from block, page and
@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -369,6 +370,13 @@ static void step(struct worker *worker)
 	worker->changes += operations[i].changes;
 }
 
+static volatile sig_atomic_t is_told_to_end;
+
+static bool is_time_left(const struct worker *worker)
+{
+	return !is_told_to_end && clock_ns() < worker->end_ns;
+}
+
 static void *work(void *arg)
 {
 	struct worker *worker = arg;
@@ -377,7 +385,7 @@ static void *work(void *arg)
 
 	for (i = 0; i < worker->block_count; i++)
 		block_write(&worker->blocks[i]);
-	for (steps = 0; steps % CLOCK_EVERY || clock_ns() < worker->end_ns; steps++)
+	for (steps = 0; steps % CLOCK_EVERY || is_time_left(worker); steps++)
 		step(worker);
 	for (i = 0; i < worker->block_count; i++)
 		block_check(worker, &worker->blocks[i], "at the end");
@@ -418,8 +426,14 @@ static struct block *blocks_make(unsigned workers, unsigned each)
 	return blocks;
 }
 
+static void on_term(int number UNUSED)
+{
+	is_told_to_end = 1;
+}
+
 int main(int argc, char **argv)
 {
+	const struct sigaction term = {.sa_handler = on_term, .sa_flags = SA_RESTART};
 	uint64_t checks = 0, changes = 0;
 	struct worker *workers;
 	struct block *blocks;
@@ -435,7 +449,7 @@ int main(int argc, char **argv)
 	end_ns = clock_ns() + strtoull(argv[3], NULL, 10) * 1000000000u;
 	seed = argc > 4 ? strtoull(argv[4], NULL, 10) : 1;
 	workers = calloc(count, sizeof(*workers));
-	if (!workers || !each)
+	if (!workers || !each || sigaction(SIGTERM, &term, NULL))
 		give_up("no memory");
 	blocks = blocks_make(count, each);
 	for (i = 0; i < count; i++)

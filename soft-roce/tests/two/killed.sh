@@ -5,7 +5,7 @@
 . "$ROOT/soft-roce/tests/lib_two.sh"
 
 start_donor_in_b 256M
-start_program auto "$PROGS/prog_pattern" 48 2 60 $RANDOM
+start_program auto "${PATTERN[@]}" $RANDOM
 : >"$TMP/engine.log" # a first try may have taken too long, on a machine that is emulated
 kill_donor_in_b
 ends_by_bus b

@@ -3,7 +3,7 @@
 # limit: 90
 . "$ROOT/soft-roce/tests/lib_two.sh"
 
-start_pattern 36 12
+start_pattern
 host_do link down
 sleep 2
 host_do link up

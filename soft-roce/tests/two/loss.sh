@@ -7,11 +7,14 @@ LOSE='modprobe -a ifb sch_netem act_mirred cls_matchall && ip link add lossy typ
 	tc qdisc add dev lossy root netem loss 1% && tc qdisc add dev eth0 clsact &&
 	tc filter add dev eth0 ingress matchall action mirred egress redirect dev lossy'
 
+FETCHED=1000 # so that some must have been lost
+GO_ON_S=60   # each one that is lost costs a while
+
 lost() {
 	sed -n 's/.*dropped \([0-9]*\),.*/\1/p' "$COMMON_DIR/lossy" | head -n 1
 }
 
-start_pattern 36 12
+start_pattern
 in_b "$LOSE"
 goes_on
 ends_all_right

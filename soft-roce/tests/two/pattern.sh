@@ -3,7 +3,9 @@
 # limit: 90
 . "$ROOT/soft-roce/tests/lib_two.sh"
 
-start_pattern 36 6
+FETCHED=1000
+
+start_pattern
 goes_on
 ends_all_right
 says_no_more

@@ -3,7 +3,7 @@
 # limit: 90
 . "$ROOT/soft-roce/tests/lib_two.sh"
 
-start_pattern 36 12
+start_pattern
 host_do stop
 sleep 3
 host_do cont

@@ -6,7 +6,7 @@
 
 ROCE_PORT=4791
 
-start_pattern 48 60
+start_pattern
 in_b "tc qdisc add dev eth0 clsact && tc filter add dev eth0 ingress protocol ip u32 \
 	match ip protocol 17 0xff match ip dport $ROCE_PORT 0xffff action drop"
 says 'donor b: .* over verbs failed .*: going on over tcp'
