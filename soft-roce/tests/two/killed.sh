@@ -1,7 +1,7 @@
 #!/bin/bash
 # The donor process of another host is killed: the program ends at once, with one line that names the
 # donor and how many pages are lost, and never with a wrong byte.
-# limit: 60
+# limit: 90
 . "$ROOT/soft-roce/tests/lib_two.sh"
 
 start_donor_in_b 256M
