@@ -143,7 +143,10 @@ def main():
     options = parser.parse_args()
     lines = read_lines()
     verbs, table, runs = perftest(lines), floors(lines), programs(lines)
-    rows = bounds(verbs, lowest_floor(table), runs)
+    try:
+        rows = bounds(verbs, lowest_floor(table), runs)
+    except KeyError as missing:
+        sys.exit(f"bench-rxe: no table, not measured: {missing}")
     summary = {"what": options.what, "bytes": options.bytes,
                "bounds": [dict(zip(("text", "is", "bound", "more_is_better"), row)) for row in rows]}
     cases = [*verbs.values(), *table.values(), *runs.values(),
