@@ -6,6 +6,7 @@
 #include "common/transport/dial.h"
 #include "pager/attempt_data.h"
 #include "pager/reason.h"
+#include "pager/thread.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -207,7 +208,9 @@ void attempt_carry_out(struct attempt *attempt)
 
 static void *run(void *arg)
 {
+	thread_begin_errand();
 	attempt_carry_out(arg);
+	thread_end_errand();
 	return NULL;
 }
 

@@ -8,8 +8,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdbool.h>
-#include <stdint.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -18,6 +17,7 @@
 
 #define SHORT_SLICE_NS 100000u /* the shortest that the kernel grants */
 #define PROMPT_NICE (-10)
+#define ERRANDS_MAX 64		  /* an attempt for each donor */
 #define STACK_BYTES (256u * 1024) /* as address space; the threads touch some 16 KiB of it */
 
 struct start {
@@ -32,6 +32,8 @@ static struct {
 	struct start list[THREADS_MAX];
 	unsigned count;
 } threads;
+
+static _Atomic uint32_t errands[ERRANDS_MAX]; /* threads on one; 0: nobody */
 
 static __thread bool has_own_table;
 
@@ -166,8 +168,45 @@ void thread_be_prompt(void)
 	(void)syscall(SYS_sched_setattr, 0, &attributes, 0);
 }
 
+/* ---- errands ---- */
+
+static bool replace_errand(uint32_t old, uint32_t new)
+{
+	for (unsigned i = 0; i < ERRANDS_MAX; i++) {
+		uint32_t seen = old;
+
+		if (atomic_compare_exchange_strong(&errands[i], &seen, new))
+			return true;
+	}
+	return false;
+}
+
+/* One too many is served like everybody else. */
+void thread_begin_errand(void)
+{
+	(void)replace_errand(0, (uint32_t)gettid());
+}
+
+void thread_end_errand(void)
+{
+	(void)replace_errand((uint32_t)gettid(), 0);
+}
+
+bool thread_is_on_errand(uint32_t tid)
+{
+	for (unsigned i = 0; i < ERRANDS_MAX; i++) {
+		if (atomic_load_explicit(&errands[i], memory_order_relaxed) == tid)
+			return true;
+	}
+	return false;
+}
+
+/* ---- after a fork ---- */
+
 void thread_forget(void)
 {
+	for (unsigned i = 0; i < ERRANDS_MAX; i++)
+		atomic_store(&errands[i], 0);
 	while (threads.count)
 		munmap(threads.list[--threads.count].stack, STACK_BYTES);
 }

@@ -14,6 +14,9 @@
 
 #include "common/base/compiler.h"
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #define THREADS_MAX 6u
 
 /*
@@ -32,6 +35,15 @@ int thread_start_outside(void *(*run)(void *), void *arg) MUST_CHECK;
  * where the program runs under another policy than the normal one.
  */
 void thread_be_prompt(void);
+
+/*
+ * Between these the calling thread, which need not be of thread_start(), does what the engine waits
+ * for with memory of the program's: its faults must not wait for the engine in turn. Is for the
+ * fault path.
+ */
+void thread_begin_errand(void);
+void thread_end_errand(void);
+bool thread_is_on_errand(uint32_t tid);
 
 /* In a forked child: the threads are not here, but their stacks are. Gives them back. */
 void thread_forget(void);
