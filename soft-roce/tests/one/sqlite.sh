@@ -9,7 +9,7 @@ need_engine
 
 cat >"$TMP/work.sql" <<'PROGRAM'
 CREATE TABLE item(id INTEGER PRIMARY KEY, code INTEGER, body TEXT);
-WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n WHERE i < 36000)
+WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n WHERE i < 38000)
 INSERT INTO item SELECT i, i * 2654435761 % 4294967296, printf('%.*c', 700, char(97 + i % 26)) || i FROM n;
 CREATE INDEX item_code ON item(code);
 SELECT count(*), sum(length(body)), sum(code) FROM item;
