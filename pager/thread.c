@@ -17,8 +17,8 @@
 
 #define SHORT_SLICE_NS 100000u /* the shortest that the kernel grants */
 #define PROMPT_NICE (-10)
-#define ERRANDS_MAX 64		  /* an attempt for each donor */
-#define STACK_BYTES (256u * 1024) /* as address space; the threads touch some 16 KiB of it */
+#define ERRANDS_MAX (64 + THREADS_MAX) /* an attempt for each donor, and the engine's own */
+#define STACK_BYTES (256u * 1024)      /* as address space; the threads touch some 16 KiB of it */
 
 struct start {
 	void *stack;
@@ -76,6 +76,7 @@ static void *begin(void *arg)
 {
 	const struct start *start = arg;
 	int err = start->new_table ? leave_table() : 0;
+	void *result;
 
 	if (err) {
 		log_warn("running without paging: no table for the engine's descriptors: %s",
@@ -83,7 +84,10 @@ static void *begin(void *arg)
 		return NULL;
 	}
 	has_own_table = start->own_table;
-	return start->run(start->arg);
+	thread_begin_errand();
+	result = start->run(start->arg);
+	thread_end_errand();
+	return result;
 }
 
 static int start_on(struct start *start)

@@ -37,9 +37,9 @@ int thread_start_outside(void *(*run)(void *), void *arg) MUST_CHECK;
 void thread_be_prompt(void);
 
 /*
- * Between these the calling thread, which need not be of thread_start(), does what the engine waits
- * for with memory of the program's: its faults must not wait for the engine in turn. Is for the
- * fault path.
+ * Between these the calling thread does what the engine waits for, with memory of the program's:
+ * its faults must not wait for the engine in turn. Threads of thread_start() are on an errand all
+ * their time. The last one is for the fault path.
  */
 void thread_begin_errand(void);
 void thread_end_errand(void);
