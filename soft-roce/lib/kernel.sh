@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 #
 # Kernels for the guest: found, downloaded, unpacked, and kept. To be sourced by soft-roce/guest, which
-# has fail() and CACHE.
+# has fail(), and by who wants to know where they are.
 #
 #	kernel_get NAME     sets KERNEL, the directory of that kernel:
 #
@@ -16,6 +16,8 @@
 # of its own, made from the mirrors and keys of the host's.
 
 # shellcheck disable=SC2034,SC2154 # names that soft-roce/guest gives or takes
+
+CACHE=${LIBPAGER_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/libpager}
 
 # Not in a guest without a screen, and together half of the size.
 KERNEL_LEAVE_OUT=(--exclude='*/drivers/gpu' --exclude='*/sound' --exclude='*/drivers/media'
