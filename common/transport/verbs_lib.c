@@ -74,9 +74,12 @@ static int find_devices(const struct verbs_lib *lib)
 /* librdmacm brings libibverbs along. */
 static int load(void)
 {
-	void *handle = dlmopen(LM_ID_NEWLM, "librdmacm.so.1", RTLD_NOW | RTLD_LOCAL);
+	void *handle;
 	int err;
 
+	if (!kernel_has_verbs())
+		return no_device();
+	handle = dlmopen(LM_ID_NEWLM, "librdmacm.so.1", RTLD_NOW | RTLD_LOCAL);
 	if (!handle)
 		return explain_loader();
 	err = verbs_memory_guard(handle);
@@ -103,10 +106,7 @@ int verbs_lib_load(const struct verbs_lib **out)
 	if (loaded.pid && loaded.pid != getpid())
 		memset(&loaded, 0, sizeof(loaded));
 	lock_acquire(&loaded.lock);
-	if (loaded.pid)
-		err = 0;
-	else
-		err = kernel_has_verbs() ? load() : no_device();
+	err = loaded.pid ? 0 : load();
 	if (!err)
 		err = find_devices(&loaded.lib);
 	lock_release(&loaded.lock);
