@@ -5,12 +5,6 @@
 
 #define LOOK_NS 100000000u /* for a bell that was missed */
 
-static void ring(struct connector *connector)
-{
-	atomic_fetch_add(&connector->bell, 1);
-	futex_wake_all(&connector->bell);
-}
-
 static bool do_one(struct connector *connector)
 {
 	for (unsigned i = 0; i < CONFIG_MAX_DONORS; i++) {
@@ -35,7 +29,7 @@ static void *run(void *arg)
 			futex_sleep(&connector->bell, seen, 0);
 	}
 	atomic_store(&connector->is_running, false);
-	ring(connector);
+	futex_ring(&connector->bell);
 	return NULL;
 }
 
@@ -60,7 +54,7 @@ bool connector_is_running(const struct connector *connector)
 void connector_stop(struct connector *connector)
 {
 	atomic_store(&connector->is_ending, true);
-	ring(connector);
+	futex_ring(&connector->bell);
 	while (atomic_load(&connector->is_running))
 		futex_sleep(&connector->bell, atomic_load(&connector->bell), LOOK_NS);
 }
@@ -76,5 +70,5 @@ void connector_submit(struct connector *connector, struct attempt *attempt)
 		none = NULL;
 		i = (i + 1) % CONFIG_MAX_DONORS;
 	}
-	ring(connector);
+	futex_ring(&connector->bell);
 }

@@ -68,8 +68,7 @@ void engine_wake_take(struct engine *engine)
 {
 	if (!atomic_load(&engine->take_asleep))
 		return;
-	atomic_fetch_add(&engine->take_word, 1);
-	futex_wake_all(&engine->take_word);
+	futex_ring(&engine->take_word);
 }
 
 void engine_wake_fault(struct engine *engine)
@@ -81,14 +80,12 @@ void engine_wake_fault(struct engine *engine)
 
 void engine_wake_control(struct engine *engine)
 {
-	atomic_fetch_add(&engine->control_word, 1);
-	futex_wake_all(&engine->control_word);
+	futex_ring(&engine->control_word);
 }
 
 void engine_wake_care(struct engine *engine)
 {
-	atomic_fetch_add(&engine->care_word, 1);
-	futex_wake_all(&engine->care_word);
+	futex_ring(&engine->care_word);
 }
 
 #define LETS_GO_FIRST 20u /* turns; then it has waited long enough */

@@ -22,6 +22,13 @@
 #define CONNECT_MS 2000u
 #define SERVING_THREADS 3u /* fault, take-out, care */
 
+/* The care thread waits for its phase. */
+static void enter_phase(struct engine *engine, enum engine_phase phase)
+{
+	atomic_store(&engine->phase, phase);
+	engine_wake_care(engine);
+}
+
 static void wake(void *arg)
 {
 	engine_wake_care(arg);
@@ -81,8 +88,7 @@ static int open_uffd(struct engine *engine)
 
 void engine_thread_ready(struct engine *engine)
 {
-	atomic_fetch_add(&engine->threads_ready, 1);
-	futex_wake_all(&engine->threads_ready);
+	futex_ring(&engine->threads_ready);
 }
 
 static void wait_for_threads(struct engine *engine, uint32_t wanted)
@@ -136,20 +142,17 @@ static void end_opening(struct engine *engine, enum engine_phase phase)
 	if (phase == ENGINE_ACTIVE)
 		store_stats(engine->store, engine->stats);
 	atomic_store(&engine->opening_over, 1);
-	atomic_fetch_add(&engine->take_word, 1);
-	futex_wake_all(&engine->take_word);
+	futex_ring(&engine->take_word);
 	wait_for_threads(engine, SERVING_THREADS + 1);
 	if (phase != ENGINE_ACTIVE || !stats_any_donor_up(engine->stats))
 		adopt_undo(engine);
-	atomic_store(&engine->phase, phase);
-	engine_wake_care(engine);
+	enter_phase(engine, phase);
 }
 
 static void stay_unpaged(struct engine *engine, int err)
 {
 	log_warn("running without paging: cannot make ready: %s", strerror(-err));
-	atomic_store(&engine->phase, ENGINE_UNPAGED);
-	engine_wake_care(engine);
+	enter_phase(engine, ENGINE_UNPAGED);
 }
 
 void engine_make_ready(struct engine *engine)

@@ -30,8 +30,7 @@ static void wake(void *arg)
 {
 	struct store *store = arg;
 
-	atomic_fetch_add(&store->nudges, 1);
-	futex_wake_all(&store->nudges);
+	futex_ring(&store->nudges);
 	if (store->events.wake)
 		store->events.wake(store->events.arg);
 }

@@ -44,6 +44,12 @@ void futex_wake_all(_Atomic uint32_t *word)
 	futex(word, FUTEX_WAKE, INT_MAX, NULL);
 }
 
+void futex_ring(_Atomic uint32_t *word)
+{
+	atomic_fetch_add(word, 1);
+	futex_wake_all(word);
+}
+
 /* Takes the lock if it becomes free while nobody sleeps for it. */
 static int spin_for(struct lock *lock)
 {

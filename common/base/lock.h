@@ -42,5 +42,7 @@ static inline void lock_release(struct lock *lock)
 /* Sleeps until *word differs from `seen`, a wake-up, or the time is over (0: for ever). */
 void futex_sleep(_Atomic uint32_t *word, uint32_t seen, uint64_t timeout_ns);
 void futex_wake_all(_Atomic uint32_t *word);
+/* Counts the word up and wakes all: there is news for who sleeps on what it was. */
+void futex_ring(_Atomic uint32_t *word);
 
 #endif
