@@ -1,6 +1,7 @@
 #include "pager/thread.h"
 
 #include "common/base/log.h"
+#include "pager/config.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,8 +18,9 @@
 
 #define SHORT_SLICE_NS 100000u /* the shortest that the kernel grants */
 #define PROMPT_NICE (-10)
-#define ERRANDS_MAX (64 + THREADS_MAX) /* an attempt for each donor, and the engine's own */
-#define STACK_BYTES (256u * 1024)      /* as address space; the threads touch some 16 KiB of it */
+/* An attempt for each donor, and the engine's own. */
+#define ERRANDS_MAX (CONFIG_MAX_DONORS + THREADS_MAX)
+#define STACK_BYTES (256u * 1024) /* as address space; the threads touch some 16 KiB of it */
 
 struct start {
 	void *stack;
