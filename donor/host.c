@@ -1,7 +1,7 @@
 #include "donor/host.h"
 
-#include "donor/group.h"
-#include "donor/text.h"
+#include "common/base/group.h"
+#include "common/base/text.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -70,12 +70,14 @@ uint64_t host_ram_spare(int node)
 {
 	uint64_t reserve = host_ram_total() / RESERVE_SHARE;
 	uint64_t available = host_ram_available();
+	struct group_scratch scratch;
 
 	if (reserve < RESERVE_MIN)
 		reserve = RESERVE_MIN;
 	if (node != HOST_NO_NODE)
 		available = at_most(available, node_available(node));
-	return at_most(less(available, reserve), less(group_ram_left(), RESERVE_MIN));
+	return at_most(less(available, reserve),
+		       less(group_ram(GROUP_IDLE_CACHE, &scratch).left, RESERVE_MIN));
 }
 
 uint64_t host_huge_free(void)

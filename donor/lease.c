@@ -15,6 +15,8 @@ struct lease_table {
 	uint64_t duration_ns;
 	uint64_t next_key;
 	unsigned count;
+	unsigned lent;			/* objects that have leases */
+	unsigned objects, shares, used; /* of `leases`; what is behind `used` was never touched */
 	struct lease leases[];
 };
 
@@ -29,7 +31,7 @@ static uint64_t round_up_to_power_of_two(uint64_t n)
 	return n <= 1 ? 1 : 1ull << (64 - __builtin_clzll(n - 1));
 }
 
-static struct lease_table *table_alloc(unsigned room)
+static struct lease_table *table_alloc(size_t room)
 {
 	uint64_t buckets = round_up_to_power_of_two(room);
 	struct lease_table *table;
@@ -48,16 +50,16 @@ static struct lease_table *table_alloc(unsigned room)
 	return table;
 }
 
-int lease_table_open(unsigned room, uint64_t duration_ns, uint64_t first_key,
+int lease_table_open(unsigned objects, unsigned shares, uint64_t duration_ns, uint64_t first_key,
 		     struct lease_table **out)
 {
-	struct lease_table *table = table_alloc(room);
+	struct lease_table *table = table_alloc((size_t)objects + shares);
 
 	if (!table)
 		return -ENOMEM;
 	TAILQ_INIT(&table->by_deadline);
-	for (unsigned i = 0; i < room; i++)
-		LIST_INSERT_HEAD(&table->unused, &table->leases[i], of_holder);
+	table->objects = objects;
+	table->shares = shares;
 	table->duration_ns = duration_ns;
 	table->next_key = first_key;
 	*out = table;
@@ -76,27 +78,78 @@ void lease_holder_init(struct lease_holder *holder)
 {
 	LIST_INIT(&holder->leases);
 	holder->count = 0;
+	LIST_INIT(&holder->news);
 }
 
-int lease_table_grant(struct lease_table *table, struct lease_holder *holder, void *what,
-		      uint64_t now_ns, struct lease **out)
+static struct lease *take_unused(struct lease_table *table)
 {
 	struct lease *lease = LIST_FIRST(&table->unused);
 
-	if (!lease)
-		return -ENOSPC;
-	LIST_REMOVE(lease, of_holder);
+	if (lease)
+		LIST_REMOVE(lease, of_holder);
+	else
+		lease = &table->leases[table->used++];
+	return lease;
+}
+
+/* There is room for it. */
+static struct lease *make(struct lease_table *table, struct lease_holder *holder,
+			  struct lease_object *object, uint64_t now_ns)
+{
+	struct lease *lease = take_unused(table);
+
 	lease->key = table->next_key++;
 	lease->holder = holder;
-	lease->what = what;
+	lease->object = object;
 	lease->deadline_ns = now_ns + table->duration_ns;
+	lease->shares = 0;
+	lease->is_news = false;
 	TAILQ_INSERT_TAIL(&table->by_deadline, lease, by_deadline);
 	LIST_INSERT_HEAD(bucket_of(table, lease->key), lease, of_bucket);
 	LIST_INSERT_HEAD(&holder->leases, lease, of_holder);
+	LIST_INSERT_HEAD(&object->leases, lease, of_object);
 	holder->count++;
+	table->lent += object->count++ == 0;
 	table->count++;
-	*out = lease;
+	return lease;
+}
+
+int lease_table_grant(struct lease_table *table, struct lease_holder *holder,
+		      struct lease_object *object, uint64_t now_ns, struct lease **out)
+{
+	if (table->lent == table->objects)
+		return -ENOSPC;
+	*out = make(table, holder, object, now_ns);
 	return 0;
+}
+
+static void set_news(struct lease *lease, bool is_news)
+{
+	if (lease->is_news)
+		LIST_REMOVE(lease, of_news);
+	if (is_news)
+		LIST_INSERT_HEAD(&lease->holder->news, lease, of_news);
+	lease->is_news = is_news;
+}
+
+int lease_table_share(struct lease_table *table, struct lease *from, struct lease_holder *holder,
+		      uint64_t now_ns, struct lease **out)
+{
+	if (table->count - table->lent == table->shares)
+		return -ENOSPC;
+	*out = make(table, holder, from->object, now_ns);
+	from->shares++;
+	set_news(from, false); /* alone a moment ago, and not any more */
+	return 0;
+}
+
+struct lease *lease_table_take_news(struct lease_holder *holder)
+{
+	struct lease *lease = LIST_FIRST(&holder->news);
+
+	if (lease)
+		set_news(lease, false);
+	return lease;
 }
 
 void lease_table_renew(struct lease_table *table, struct lease_holder *holder, uint64_t now_ns)
@@ -129,19 +182,24 @@ struct lease *lease_table_expired(const struct lease_table *table, uint64_t now_
 	return first && first->deadline_ns <= now_ns ? first : NULL;
 }
 
-void *lease_table_end(struct lease_table *table, struct lease *lease)
+struct lease_object *lease_table_end(struct lease_table *table, struct lease *lease)
 {
-	void *what = lease->what;
+	struct lease_object *object = lease->object;
 
+	set_news(lease, false);
 	TAILQ_REMOVE(&table->by_deadline, lease, by_deadline);
 	LIST_REMOVE(lease, of_bucket);
 	LIST_REMOVE(lease, of_holder);
+	LIST_REMOVE(lease, of_object);
 	lease->holder->count--;
 	lease->holder = NULL;
-	lease->what = NULL;
+	lease->object = NULL;
+	table->lent -= --object->count == 0;
 	table->count--;
 	LIST_INSERT_HEAD(&table->unused, lease, of_holder);
-	return what;
+	if (object->count == 1)
+		set_news(LIST_FIRST(&object->leases), true);
+	return object->count ? NULL : object;
 }
 
 unsigned lease_table_count(const struct lease_table *table)

@@ -61,26 +61,21 @@ static int export_slab(struct donor_session *session, const struct slab *slab,
 static void end_lease(struct donor_session *session, struct lease *lease)
 {
 	struct donor *donor = session->donor;
+	struct lease_object *object;
 
 	revoke(session, lease->key);
-	arena_give(donor->arena, lease_table_end(donor->leases, lease));
+	object = lease_table_end(donor->leases, lease);
+	if (object)
+		arena_give(donor->arena, CONTAINER_OF(object, struct slab, lent));
 }
 
-/* Takes the slab, also on failure. */
-static int lend(struct donor_session *session, struct slab *slab, struct wire_slab *out)
+/* Makes the lease one that can be used, or ends it. */
+static int open_lease(struct donor_session *session, struct lease *lease, struct wire_slab *out)
 {
-	struct donor *donor = session->donor;
-	struct wire_slab named = {0};
-	struct lease *lease;
+	struct wire_slab named = {.key = lease->key};
 	int err;
 
-	err = lease_table_grant(donor->leases, &session->holder, slab, clock_ns(), &lease);
-	if (err) {
-		arena_give(donor->arena, slab);
-		return err;
-	}
-	named.key = lease->key;
-	err = export_slab(session, slab, &named);
+	err = export_slab(session, CONTAINER_OF(lease->object, struct slab, lent), &named);
 	if (err) {
 		end_lease(session, lease);
 		return err;
@@ -88,6 +83,21 @@ static int lend(struct donor_session *session, struct slab *slab, struct wire_sl
 	session->lent_in_all++;
 	*out = named;
 	return 0;
+}
+
+/* Takes the slab, also on failure. */
+static int lend(struct donor_session *session, struct slab *slab, struct wire_slab *out)
+{
+	struct donor *donor = session->donor;
+	struct lease *lease;
+	int err;
+
+	err = lease_table_grant(donor->leases, &session->holder, &slab->lent, clock_ns(), &lease);
+	if (err) {
+		arena_give(donor->arena, slab);
+		return err;
+	}
+	return open_lease(session, lease, out);
 }
 
 /* ---- those that wait ---- */
@@ -198,6 +208,72 @@ int lending_ask(struct donor_session *session, uint32_t request, uint32_t slabs)
 	tell_arena(donor);
 	lending_go_on(donor);
 	return 0;
+}
+
+/* ---- sharing ---- */
+
+static int share_one(struct donor_session *session, struct donor_session *owner, uint64_t key,
+		     struct wire_slab *out)
+{
+	struct lease_table *leases = session->donor->leases;
+	struct lease *from = lease_table_find(leases, &owner->holder, key), *lease;
+	int err;
+
+	if (!from)
+		return -ENOENT;
+	err = lease_table_share(leases, from, &session->holder, clock_ns(), &lease);
+	return err ? err : open_lease(session, lease, out);
+}
+
+static void end_granted(struct donor_session *session, struct wire_grant *grant)
+{
+	while (grant->count)
+		end_lease(session, lease_table_find(session->donor->leases, &session->holder,
+						    grant->slabs[--grant->count].key));
+}
+
+static int share_all(struct donor_session *session, const struct wire_share *share,
+		     struct wire_grant *out)
+{
+	struct donor_session *owner = donor_session_find(session->donor, share->token);
+	int err = owner && owner != session ? 0 : -EACCES;
+
+	for (unsigned i = 0; i < share->count && !err; i++) {
+		err = share_one(session, owner, share->keys[i], &out->slabs[i]);
+		out->count += !err;
+	}
+	if (err)
+		end_granted(session, out);
+	return err;
+}
+
+void lending_share(struct donor_session *session, const struct wire_share *share)
+{
+	struct wire_message message = {.type = WIRE_GRANT};
+	int err;
+
+	message.grant.request = share->request;
+	err = share_all(session, share, &message.grant);
+	if (err)
+		quiet_line(donor_session_quiet(session), clock_ns(), LOG_INFO,
+			   "session %" PRIu64 ": %u leases cannot be shared: %s", session->id,
+			   share->count, strerror(-err));
+	else
+		log_debug("session %" PRIu64 ": %u leases shared", session->id, share->count);
+	message.grant.slabs_free = arena_slabs_free(session->donor->arena);
+	donor_session_send(session, &message);
+}
+
+void lending_tell_sole(struct donor_session *session)
+{
+	struct wire_message message = {.type = WIRE_SOLE};
+	struct wire_sole *sole = &message.sole;
+	struct lease *lease;
+
+	while (sole->count < WIRE_MAX_LEASES && (lease = lease_table_take_news(&session->holder)))
+		sole->leases[sole->count++] = (struct wire_sole_lease){lease->key, lease->shares};
+	if (sole->count)
+		donor_session_send(session, &message);
 }
 
 /* ---- the way back ---- */

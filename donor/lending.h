@@ -30,6 +30,15 @@ void lending_init(struct lending *lending);
 /* A GRANT follows, now or soon. -ENOBUFS when too many wait already, or -ENOMEM. */
 int lending_ask(struct donor_session *session, uint32_t request, uint32_t slabs) MUST_CHECK;
 
+/*
+ * Shares leases of another session, all that are named or, if that is not possible, none. A GRANT
+ * follows at once.
+ */
+void lending_share(struct donor_session *session, const struct wire_share *share);
+
+/* Tells the client which of its leases are not shared any more, if it does not know. */
+void lending_tell_sole(struct donor_session *session);
+
 /* Ends those leases; keys that are not (any more) the session's mean nothing. */
 void lending_take_back(struct donor_session *session, const struct wire_keys *keys);
 

@@ -45,6 +45,12 @@
 /* Of a session: control, and data connections of two lanes. */
 #define SESSION_DESCRIPTORS 3
 
+/*
+ * Leases of one slab beyond the first, on average: a process that forks has one for each child. The
+ * table takes 150 bytes for each that is ever used.
+ */
+#define SHARES_A_SLAB 16u
+
 /* The main loop's own things. */
 struct running {
 	struct donor donor;
@@ -161,6 +167,11 @@ static int open_signals(struct running *running)
 	return running->signals < 0 ? -errno : 0;
 }
 
+static unsigned most_shares(unsigned slabs)
+{
+	return slabs < UINT32_MAX / 2 / SHARES_A_SLAB ? slabs * SHARES_A_SLAB : UINT32_MAX / 2;
+}
+
 static int open_memory(struct donor *donor)
 {
 	const struct donor_options *options = donor->options;
@@ -174,8 +185,8 @@ static int open_memory(struct donor *donor)
 	err = host_boot_id(donor->host_id);
 	if (err)
 		return err;
-	err = lease_table_open(options->slabs, options->lease_ms * 1000000ull, first_key,
-			       &donor->leases);
+	err = lease_table_open(options->slabs, most_shares(options->slabs),
+			       options->lease_ms * 1000000ull, first_key, &donor->leases);
 	if (err)
 		return err;
 	return arena_open(&kind, options->slabs, &donor->arena);

@@ -320,6 +320,8 @@ static void sweep_open(struct donor_session *session, uint64_t now_ns)
 		donor_session_receive(session);
 	if (session->state == DONOR_SESSION_OPEN)
 		refuse_if_silent(session, now_ns);
+	if (session->state == DONOR_SESSION_OPEN)
+		lending_tell_sole(session);
 }
 
 /* Both lists are in order of deadline: it is the same time for all in it. */
@@ -403,18 +405,26 @@ static void cut_others(struct donor_session *session, enum tp_kind kind)
 	}
 }
 
-static struct tp_domain *find(struct donor *donor, const uint8_t *token, enum tp_kind kind)
+struct donor_session *donor_session_find(struct donor *donor, const uint8_t token[WIRE_TOKEN_BYTES])
 {
 	struct donor_session *session;
 
 	TAILQ_FOREACH (session, &donor->sessions.in_state[DONOR_SESSION_OPEN], link) {
-		if (!is_same_token(session->token, token))
-			continue;
-		if (session->domains[kind])
-			cut_others(session, kind);
-		return session->domains[kind];
+		if (is_same_token(session->token, token))
+			return session;
 	}
 	return NULL;
+}
+
+static struct tp_domain *find(struct donor *donor, const uint8_t *token, enum tp_kind kind)
+{
+	struct donor_session *session = donor_session_find(donor, token);
+
+	if (!session)
+		return NULL;
+	if (session->domains[kind])
+		cut_others(session, kind);
+	return session->domains[kind];
 }
 
 struct tp_domain *donor_find_shm(void *arg, const uint8_t token[TP_TOKEN_BYTES])

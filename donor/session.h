@@ -99,6 +99,10 @@ void donor_sessions_close(struct donor *donor);
 /* Sessions that are not yet freed. */
 unsigned donor_sessions_count(const struct donor_sessions *sessions);
 
+/* The OPEN session with this token, or NULL. */
+struct donor_session *donor_session_find(struct donor *donor,
+					 const uint8_t token[WIRE_TOKEN_BYTES]);
+
 /* tp_find_fn; arg is a struct donor. One function per kind, as each has its own domains. */
 struct tp_domain *donor_find_shm(void *arg, const uint8_t token[TP_TOKEN_BYTES]);
 struct tp_domain *donor_find_tcp(void *arg, const uint8_t token[TP_TOKEN_BYTES]);

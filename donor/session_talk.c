@@ -96,6 +96,9 @@ static void answer_open(struct donor_session *session, const struct wire_message
 	case WIRE_RETURN:
 		lending_take_back(session, &message->keys);
 		return;
+	case WIRE_SHARE:
+		lending_share(session, &message->share);
+		return;
 	case WIRE_RENEW:
 		answer_renew(session);
 		return;

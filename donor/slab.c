@@ -106,7 +106,7 @@ int slab_make(const struct slab_kind *kind, struct slab **out)
 
 	if (!is_affordable(kind))
 		return -ENOMEM;
-	slab = FAULT_POINT() ? NULL : malloc(sizeof(*slab));
+	slab = FAULT_POINT() ? NULL : calloc(1, sizeof(*slab));
 	if (!slab)
 		return -ENOMEM;
 	err = memfd_make(kind, &slab->memfd);

@@ -7,6 +7,7 @@
 #define DONOR_SLAB_H
 
 #include "common/base/compiler.h"
+#include "donor/lease.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -16,6 +17,7 @@ struct slab {
 	void *base;
 	uint64_t bytes;
 	int memfd;
+	struct lease_object lent;
 	STAILQ_ENTRY(slab) link; /* owner: whoever holds the slab */
 };
 

@@ -94,13 +94,16 @@ static void check_events(struct verbs_conn *conn)
 {
 	struct pollfd pfd = {.fd = conn->events->fd, .events = POLLIN};
 	struct verbs_event event;
+	int err;
 
 	if (poll(&pfd, 1, 0) <= 0)
 		return;
-	while (verbs_cm_next(conn->lib, conn->events, &event) == 0) {
+	while ((err = verbs_cm_next(conn->lib, conn->events, &event)) == 0) {
 		if (verbs_status_is_end(event.type))
 			fail(conn, verbs_status_of_event(event.type, event.status));
 	}
+	if (err != -EAGAIN) /* after a change of identity: it is the end that cannot be read */
+		fail(conn, -ECONNRESET);
 }
 
 /* The device keeps what it should give back: without a queue pair it touches no buffer. */
@@ -187,10 +190,15 @@ static int enqueue(struct verbs_conn *conn, const struct tp_request *request, ui
 	return err;
 }
 
-/* One doorbell for [first, end). Returns where the accepted ones end. */
+/*
+ * One doorbell for [first, end). Returns where the accepted ones end. For some devices (rxe) the
+ * doorbell is a system call, which the kernel refuses to a thread that has changed its identity
+ * since the device was opened. No request is named then: all are in the queue, and may yet be
+ * carried out.
+ */
 static uint32_t ring(struct verbs_conn *conn, uint32_t first, uint32_t end)
 {
-	struct ibv_send_wr *bad;
+	struct ibv_send_wr *bad = NULL;
 	int err;
 
 	if (first == end)
@@ -201,8 +209,8 @@ static uint32_t ring(struct verbs_conn *conn, uint32_t first, uint32_t end)
 	if (!err)
 		return end;
 	if (err != ENOMEM)
-		fail(conn, -err);
-	return (uint32_t)bad->wr_id;
+		fail(conn, err == EACCES ? -EPERM : -err);
+	return bad ? (uint32_t)bad->wr_id : end;
 }
 
 /* Those before it are the device's already, or it is the first. */

@@ -210,6 +210,68 @@ static void get_renewed(struct wire_reader *from, struct wire_message *out)
 	out->renewed.slabs_free = wire_get_u64(from);
 }
 
+/* SHARE   u32 request  token[16]  u32 count  count × u64 key */
+static void put_share(struct wire_writer *to, const struct wire_message *message)
+{
+	const struct wire_share *share = &message->share;
+
+	if (share->count > WIRE_MAX_LEASES) {
+		to->failed = true;
+		return;
+	}
+	wire_put_u32(to, share->request);
+	wire_put_bytes(to, share->token, sizeof(share->token));
+	wire_put_u32(to, share->count);
+	for (uint32_t i = 0; i < share->count; i++)
+		wire_put_u64(to, share->keys[i]);
+}
+
+static void get_share(struct wire_reader *from, struct wire_message *out)
+{
+	struct wire_share *share = &out->share;
+
+	share->request = wire_get_u32(from);
+	wire_get_bytes(from, share->token, sizeof(share->token));
+	share->count = wire_get_u32(from);
+	if (share->count > WIRE_MAX_LEASES) {
+		from->failed = true;
+		return;
+	}
+	for (uint32_t i = 0; i < share->count; i++)
+		share->keys[i] = wire_get_u64(from);
+}
+
+/* SOLE   u32 count  count × (u64 key  u32 shares) */
+static void put_sole(struct wire_writer *to, const struct wire_message *message)
+{
+	const struct wire_sole *sole = &message->sole;
+
+	if (sole->count > WIRE_MAX_LEASES) {
+		to->failed = true;
+		return;
+	}
+	wire_put_u32(to, sole->count);
+	for (uint32_t i = 0; i < sole->count; i++) {
+		wire_put_u64(to, sole->leases[i].key);
+		wire_put_u32(to, sole->leases[i].shares);
+	}
+}
+
+static void get_sole(struct wire_reader *from, struct wire_message *out)
+{
+	struct wire_sole *sole = &out->sole;
+
+	sole->count = wire_get_u32(from);
+	if (sole->count > WIRE_MAX_LEASES) {
+		from->failed = true;
+		return;
+	}
+	for (uint32_t i = 0; i < sole->count; i++) {
+		sole->leases[i].key = wire_get_u64(from);
+		sole->leases[i].shares = wire_get_u32(from);
+	}
+}
+
 /* RENEW, BYE   nothing */
 static void put_nothing(UNUSED struct wire_writer *to, UNUSED const struct wire_message *message)
 {
@@ -239,6 +301,8 @@ static const struct codec {
 	[WIRE_RENEWED] = {"renewed", put_renewed, get_renewed, 8, 8},
 	[WIRE_REVOKED] = {"revoked", put_keys, get_keys, 4, 4 + 8 * WIRE_MAX_LEASES},
 	[WIRE_BYE] = {"bye", put_nothing, get_nothing, 0, 0},
+	[WIRE_SHARE] = {"share", put_share, get_share, 24, 24 + 8 * WIRE_MAX_LEASES},
+	[WIRE_SOLE] = {"sole", put_sole, get_sole, 4, 4 + 12 * WIRE_MAX_LEASES},
 };
 
 _Static_assert(16 + 20 * WIRE_MAX_LEASES <= WIRE_MAX_PAYLOAD, "the largest message fits");

@@ -48,6 +48,8 @@ enum wire_type {
 	WIRE_RENEWED,	/* donor: so I see; how much is free */
 	WIRE_REVOKED,	/* donor: these leases are over (expired, or taken back) */
 	WIRE_BYE,	/* client: done; everything is yours again */
+	WIRE_SHARE,	/* client: lend me what that session has, too; answered by a GRANT */
+	WIRE_SOLE,	/* donor: nobody else has what these lend any more */
 };
 
 struct wire_hello {
@@ -109,6 +111,21 @@ struct wire_keys {
 	uint64_t keys[WIRE_MAX_LEASES];
 };
 
+struct wire_share {
+	uint32_t request; /* echoed in the GRANT, which has as many slabs, in this order, or none */
+	uint8_t token[WIRE_TOKEN_BYTES]; /* of the session whose leases these are */
+	uint32_t count;
+	uint64_t keys[WIRE_MAX_LEASES];
+};
+
+struct wire_sole {
+	uint32_t count;
+	struct wire_sole_lease {
+		uint64_t key;
+		uint32_t shares; /* how often that lease had been shared when it was noticed */
+	} leases[WIRE_MAX_LEASES];
+};
+
 struct wire_renewed {
 	uint64_t slabs_free;
 };
@@ -124,6 +141,8 @@ struct wire_message {
 		struct wire_grant grant;
 		struct wire_keys keys; /* RETURN, REVOKED */
 		struct wire_renewed renewed;
+		struct wire_share share;
+		struct wire_sole sole;
 	};
 };
 

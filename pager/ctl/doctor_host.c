@@ -1,9 +1,9 @@
 #include "pager/ctl/doctor.h"
 
+#include "common/base/group.h"
 #include "common/base/loop.h"
 #include "common/transport/transport.h"
 #include "pager/ctl/format.h"
-#include "pager/ctl/memory_group.h"
 #include "pager/ctl/program.h"
 #include "pager/stats.h"
 #include "pager/uffd.h"
@@ -40,9 +40,13 @@ void doctor_check_kernel(struct report *report)
 	if (sscanf(name.release, "%u.%u", &major, &minor) != 2)
 		report_add(report, REPORT_WARN, "kernel", NULL, "%s %s, an odd version",
 			   name.sysname, name.release);
-	else if (major < 6 || (major == 6 && minor < 8))
+	else if (major < 5 || (major == 5 && minor < 7))
 		report_add(report, REPORT_BAD, "kernel", "use Linux 6.8 or newer",
 			   "%s %s, which is too old", name.sysname, name.release);
+	else if (major < 6 || (major == 6 && minor < 8))
+		report_add(report, REPORT_WARN, "kernel", "use Linux 6.8 or newer",
+			   "%s %s, which has no UFFDIO_MOVE: see features", name.sysname,
+			   name.release);
 	else
 		report_add(report, REPORT_OK, "kernel", NULL, "%s %s", name.sysname, name.release);
 	report_text(report, "release", name.release);
@@ -93,15 +97,24 @@ static void check_features(struct report *report, const struct uffd_caps *caps)
 	char there[160] = "";
 
 	list_feature(caps->move, "MOVE", there, missing, sizeof(there));
+	list_feature(caps->protect, "WRITEPROTECT", there, missing, sizeof(there));
 	list_feature(caps->events, "EVENT_REMAP/REMOVE/UNMAP", there, missing, sizeof(there));
 	list_feature(caps->fork_events, "EVENT_FORK", there, missing, sizeof(there));
 	list_feature(caps->thread_id, "THREAD_ID", there, missing, sizeof(there));
 	list_feature(caps->poison, "POISON", there, missing, sizeof(there));
 	list_feature(caps->sigbus, "SIGBUS", there, missing, sizeof(there));
 	list_feature(caps->wp_async, "WP_ASYNC", there, missing, sizeof(there));
-	if (!caps->move || !caps->events)
+	if ((!caps->move && !caps->protect) || !caps->events)
 		report_add(report, REPORT_BAD, "features", "use Linux 6.8 or newer",
 			   "userfaultfd lacks%s", missing);
+	else if (!caps->move)
+		report_add(
+			report, REPORT_WARN, "features", "use Linux 6.8 or newer",
+			"userfaultfd lacks%s: taking out is slower, stops while memory is pinned "
+			"(io_uring, RDMA), and may lose a read with O_DIRECT that takes longer "
+			"than "
+			"its pages stay here",
+			missing);
 	else if (missing[0])
 		report_add(report, REPORT_OK, "features", NULL, "userfaultfd has%s; not needed:%s",
 			   there, missing);
@@ -213,10 +226,11 @@ void doctor_check_rdma(struct report *report)
 
 void doctor_check_memory_group(struct report *report)
 {
-	uint64_t limit = memory_group_limit();
+	static struct group_scratch scratch;
+	uint64_t limit = group_ram(GROUP_ALL_CACHE, &scratch).limit;
 	char text[FORMAT_BYTES];
 
-	if (limit == MEMORY_GROUP_NO_LIMIT) {
+	if (limit == GROUP_NO_LIMIT) {
 		report_add(report, REPORT_OK, "memory cgroup", NULL, "no limit");
 		return;
 	}

@@ -115,7 +115,7 @@ static int take_option(struct run_request *request, bool *first_donor, int optio
 
 static int check_complete(const struct run_request *request)
 {
-	if (!request->config.local_bytes)
+	if (!request->config.local)
 		return ctl_fail(CTL_USAGE, "run: how much memory may stay here is not given: "
 					   "write for example --local 512M");
 	if (!request->config.donor_count)
@@ -182,7 +182,12 @@ static int set_local(const struct config *config)
 {
 	char text[24];
 
-	snprintf(text, sizeof(text), "%" PRIu64, config->local_bytes);
+	if (config->local == CONFIG_LOCAL_AUTO)
+		return set("LIBPAGER_LOCAL", "auto");
+	if (config->local == CONFIG_LOCAL_PERCENT)
+		snprintf(text, sizeof(text), "%u%%", config->local_percent);
+	else
+		snprintf(text, sizeof(text), "%" PRIu64, config->local_bytes);
 	return set("LIBPAGER_LOCAL", text);
 }
 
@@ -283,17 +288,19 @@ const struct ctl_command ctl_run = {
 	.name = "run",
 	.arguments = "--local SIZE --donor HOST:PORT [OPTIONS] [--] PROGRAM [ARGUMENT]...",
 	.summary = "run a program that keeps only so much of its memory here",
-	.options = "  --local SIZE       how much of its memory stays here, for example 512M\n"
-		   "  --donor HOST:PORT  a donor, or unix:/PATH; several are several options\n"
-		   "  --donors FILE      donors, one a line, # for comments\n"
-		   "  --transport WHICH  auto (the default), shm, verbs or tcp\n"
-		   "  --cpu-latency HOW  auto (the default) keeps idle CPUs awake while it pages,\n"
-		   "                     where that pays and is permitted; or off\n"
-		   "  --require          do not run it if no donor answers\n"
-		   "  --log LEVEL        debug, info, warn (the default), error or off\n"
-		   "  --log-file FILE    where its lines go, instead of standard error\n"
-		   "  --lib PATH         libpager.so, if it is not where pagerctl looks\n"
-		   "\n"
-		   "Variables that are set already (see libpager(7)) count as given.\n",
+	.options =
+		"  --local SIZE       how much of its memory stays here, for example 512M; 50% of\n"
+		"                     the control group's limit; auto: as much as that leaves\n"
+		"  --donor HOST:PORT  a donor, or unix:/PATH; several are several options\n"
+		"  --donors FILE      donors, one a line, # for comments\n"
+		"  --transport WHICH  auto (the default), shm, verbs or tcp\n"
+		"  --cpu-latency HOW  auto (the default) keeps idle CPUs awake while it pages,\n"
+		"                     where that pays and is permitted; or off\n"
+		"  --require          do not run it if no donor answers\n"
+		"  --log LEVEL        debug, info, warn (the default), error or off\n"
+		"  --log-file FILE    where its lines go, instead of standard error\n"
+		"  --lib PATH         libpager.so, if it is not where pagerctl looks\n"
+		"\n"
+		"Variables that are set already (see libpager(7)) count as given.\n",
 	.run = run,
 };

@@ -8,11 +8,13 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -111,6 +113,47 @@ static void a_device_that_keeps_requests_is_given_up(void)
 	for (i = 0; i < FLIGHT; i++)
 		CU_ASSERT_EQUAL(done[i].status, i == 0 ? -ECONNRESET : -ECANCELED);
 	client_close(&client);
+	donor_stop(donor);
+}
+
+struct stranger {
+	struct client client;
+	struct tp_completion done[FLIGHT];
+	unsigned completed;
+};
+
+/* prctl(2) gives its thread credentials of its own, with whatever it is told. */
+static void *post_as_stranger(void *arg)
+{
+	struct stranger *stranger = arg;
+
+	if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0))
+		return NULL;
+	post_flight(&stranger->client);
+	stranger->completed =
+		client_collect(stranger->client.conn, stranger->done, FLIGHT, PATIENCE_MS);
+	return NULL;
+}
+
+/* Some devices are reached by system calls, which the kernel refuses then. */
+static void a_change_of_identity_ends_it_or_does_nothing(void)
+{
+	struct donor *donor = donor_start(TP_VERBS, DONOR_THREAD);
+	static struct stranger stranger;
+	pthread_t thread;
+	unsigned i, good = 0, causes = 0;
+
+	client_open(&stranger.client, donor, 0, 0);
+	CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, post_as_stranger, &stranger), 0);
+	CU_ASSERT_EQUAL_FATAL(pthread_join(thread, NULL), 0);
+	CU_ASSERT_EQUAL_FATAL(stranger.completed, FLIGHT);
+	for (i = 0; i < FLIGHT; i++) {
+		good += stranger.done[i].status == 0;
+		causes += stranger.done[i].status == -EPERM;
+		CU_ASSERT_EQUAL(stranger.done[i].cookie, i);
+	}
+	CU_ASSERT(good == FLIGHT || (causes == 1 && tp_error(stranger.client.conn) == -EPERM));
+	client_close(&stranger.client);
 	donor_stop(donor);
 }
 
@@ -323,6 +366,7 @@ int main(void)
 	struct suite_test tests[] = {
 		SUITE_TEST(a_failed_queue_completes_everything_once),
 		SUITE_TEST(a_device_that_keeps_requests_is_given_up),
+		SUITE_TEST(a_change_of_identity_ends_it_or_does_nothing),
 		SUITE_TEST(a_buffer_that_is_not_registered_is_refused),
 		SUITE_TEST(nothing_that_may_be_paged_out_is_touched),
 		SUITE_TEST(a_limit_on_locked_memory_is_named),

@@ -1,4 +1,4 @@
-#include "donor/group.h"
+#include "common/base/group.h"
 
 #include "common/base/compiler.h"
 #include "tests/suite.h"
@@ -42,16 +42,25 @@ static int remove_one(const char *path, const struct stat *st UNUSED, int type U
 	return remove(path);
 }
 
-static uint64_t end(void)
+static uint64_t limit; /* of the last end() */
+
+static uint64_t end_with(enum group_cache cache)
 {
+	static struct group_scratch scratch;
 	char own[128], root[128];
-	uint64_t left;
+	struct group_ram ram;
 
 	snprintf(own, sizeof(own), "%s/own", room);
 	snprintf(root, sizeof(root), "%s/fs", room);
-	left = group_ram_left_at(own, root);
+	ram = group_ram_at(own, root, cache, &scratch);
 	nftw(room, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-	return left;
+	limit = ram.limit;
+	return ram.left;
+}
+
+static uint64_t end(void)
+{
+	return end_with(GROUP_IDLE_CACHE);
 }
 
 static void without_groups_there_is_no_limit(void)
@@ -78,6 +87,7 @@ static void the_tightest_limit_around_us_counts(void)
 	put("fs/a/memory.max", "450\n");
 	put("fs/a/memory.current", "200\n");
 	CU_ASSERT_EQUAL(end(), 250);
+	CU_ASSERT_EQUAL(limit, 450);
 }
 
 static void a_container_sees_its_limit_at_the_root(void)
@@ -86,6 +96,7 @@ static void a_container_sees_its_limit_at_the_root(void)
 	put("fs/memory/memory.limit_in_bytes", "1000\n");
 	put("fs/memory/memory.usage_in_bytes", "400\n");
 	CU_ASSERT_EQUAL(end(), 600);
+	CU_ASSERT_EQUAL(limit, 1000);
 }
 
 static void cache_that_can_be_dropped_is_left(void)
@@ -100,6 +111,31 @@ static void cache_that_can_be_dropped_is_left(void)
 	put("fs/memory/x/memory.usage_in_bytes", "900\n");
 	put("fs/memory/x/memory.stat", "cache 3\ninactive_file 5\ntotal_inactive_file 50\n");
 	CU_ASSERT_EQUAL(end(), 150);
+}
+
+static void all_cache_can_be_dropped_to_stay_alive(void)
+{
+	begin("0::/\n");
+	put("fs/memory.max", "1000\n");
+	put("fs/memory.current", "900\n");
+	put("fs/memory.stat", "anon 100\nfile 800\ninactive_file 500\nactive_file 200\n");
+	CU_ASSERT_EQUAL(end_with(GROUP_ALL_CACHE), 800);
+	begin("4:memory:/x\n0::/\n");
+	put("fs/memory/x/memory.limit_in_bytes", "1000\n");
+	put("fs/memory/x/memory.usage_in_bytes", "900\n");
+	put("fs/memory/x/memory.stat", "cache 3\ninactive_file 5\nactive_file 6\n"
+				       "total_inactive_file 50\ntotal_active_file 60\n");
+	CU_ASSERT_EQUAL(end_with(GROUP_ALL_CACHE), 210);
+}
+
+/* Files below it are not there, as in a container that does not see the host's groups. */
+static void a_path_out_of_sight_limits_nothing(void)
+{
+	begin("4:memory:/../other\n0::/../other\n");
+	put("fs/memory/memory.limit_in_bytes", "9223372036854771712\n");
+	put("fs/memory/memory.usage_in_bytes", "1000\n");
+	CU_ASSERT_EQUAL(end_with(GROUP_ALL_CACHE), GROUP_NO_LIMIT);
+	CU_ASSERT_EQUAL(limit, GROUP_NO_LIMIT);
 }
 
 static void over_the_limit_nothing_is_left(void)
@@ -118,6 +154,8 @@ int main(void)
 		SUITE_TEST(the_tightest_limit_around_us_counts),
 		SUITE_TEST(a_container_sees_its_limit_at_the_root),
 		SUITE_TEST(cache_that_can_be_dropped_is_left),
+		SUITE_TEST(all_cache_can_be_dropped_to_stay_alive),
+		SUITE_TEST(a_path_out_of_sight_limits_nothing),
 		SUITE_TEST(over_the_limit_nothing_is_left),
 		SUITE_END,
 	};

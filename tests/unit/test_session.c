@@ -56,7 +56,8 @@ static void begin(unsigned max_sessions)
 	quiet_init(&donor.strangers, "strangers");
 	quiet_init(&donor.clients, "clients");
 	CU_ASSERT_EQUAL_FATAL(loop_open(&donor.loop), 0);
-	CU_ASSERT_EQUAL_FATAL(lease_table_open(SLABS, LEASE_S * SECOND, 1, &donor.leases), 0);
+	CU_ASSERT_EQUAL_FATAL(lease_table_open(SLABS, SLABS, LEASE_S * SECOND, 1, &donor.leases),
+			      0);
 	CU_ASSERT_EQUAL_FATAL(arena_open(&kind, SLABS, &donor.arena), 0);
 }
 
@@ -145,7 +146,18 @@ static void greet(struct channel *out)
 	expect(out, WIRE_WELCOME);
 }
 
-static void lease(struct channel *channel, uint32_t slabs)
+/* With the token. */
+static void greet_for_token(struct channel *out, uint8_t token[WIRE_TOKEN_BYTES])
+{
+	struct wire_message welcome;
+
+	connect_to_it(out);
+	say_hello(out);
+	hear(out, WIRE_WELCOME, &welcome);
+	memcpy(token, welcome.welcome.token, WIRE_TOKEN_BYTES);
+}
+
+static struct wire_grant lease(struct channel *channel, uint32_t slabs)
 {
 	const struct wire_message question = {.type = WIRE_LEASE, .lease = {1, slabs}};
 	struct wire_message answer;
@@ -153,6 +165,23 @@ static void lease(struct channel *channel, uint32_t slabs)
 	say(channel, &question);
 	hear(channel, WIRE_GRANT, &answer);
 	CU_ASSERT_EQUAL(answer.grant.count, slabs);
+	return answer.grant;
+}
+
+/* How many of the slabs the other session shares with us. */
+static uint32_t share(struct channel *channel, const uint8_t token[WIRE_TOKEN_BYTES],
+		      const struct wire_grant *slabs)
+{
+	struct wire_message message = {.type = WIRE_SHARE, .share = {.request = 9}};
+
+	memcpy(message.share.token, token, WIRE_TOKEN_BYTES);
+	message.share.count = slabs->count;
+	for (uint32_t i = 0; i < slabs->count; i++)
+		message.share.keys[i] = slabs->slabs[i].key;
+	say(channel, &message);
+	hear(channel, WIRE_GRANT, &message);
+	CU_ASSERT_EQUAL(message.grant.request, 9);
+	return message.grant.count;
 }
 
 static void hang_up(struct channel *channel)
@@ -274,6 +303,63 @@ static void idle_sessions_do_not_fill_it_for_ever(void)
 	end();
 }
 
+/* ---- sharing ---- */
+
+static void a_shared_slab_is_free_when_both_have_gone(void)
+{
+	struct channel parent, child;
+	uint8_t token[WIRE_TOKEN_BYTES];
+	struct wire_grant slabs;
+
+	begin(4);
+	greet_for_token(&parent, token);
+	greet(&child);
+	slabs = lease(&parent, SLABS);
+	CU_ASSERT_EQUAL(share(&child, token, &slabs), SLABS);
+	CU_ASSERT_EQUAL(arena_slabs_free(donor.arena), 0);
+	channel_close(&parent);
+	for (int i = 0; i < TURNS && count(DONOR_SESSION_OPEN) == 2; i++)
+		turn();
+	CU_ASSERT_EQUAL(lease_table_count(donor.leases), SLABS);
+	CU_ASSERT_EQUAL(arena_slabs_free(donor.arena), 0);
+	sweep(0);
+	expect(&child, WIRE_SOLE);
+	hang_up(&child);
+	CU_ASSERT_EQUAL(lease_table_count(donor.leases), 0);
+	end();
+}
+
+/* All or none: half of a process's memory is of no use to its child. */
+static void what_cannot_all_be_shared_is_not(void)
+{
+	struct channel parent, child, stranger;
+	uint8_t token[WIRE_TOKEN_BYTES], others[WIRE_TOKEN_BYTES];
+	struct wire_grant slabs;
+
+	begin(4);
+	greet_for_token(&parent, token);
+	greet_for_token(&child, others);
+	greet(&stranger);
+	slabs = lease(&parent, 2);
+	CU_ASSERT_EQUAL(share(&child, others, &slabs), 0); /* its own */
+	CU_ASSERT_EQUAL(share(&stranger, others, &slabs), 0);
+	slabs.slabs[1].key++;
+	CU_ASSERT_EQUAL(share(&child, token, &slabs), 0);
+	slabs.slabs[1].key--;
+	token[3] ^= 1;
+	CU_ASSERT_EQUAL(share(&child, token, &slabs), 0);
+	CU_ASSERT_EQUAL(lease_table_count(donor.leases), 2);
+	token[3] ^= 1;
+	CU_ASSERT_EQUAL(share(&child, token, &slabs), 2);
+	CU_ASSERT_EQUAL(share(&stranger, token, &slabs), 2);
+	CU_ASSERT_EQUAL(share(&stranger, token, &slabs), 0); /* no room for more shares */
+	CU_ASSERT_EQUAL(lease_table_count(donor.leases), 6);
+	channel_close(&parent);
+	channel_close(&child);
+	channel_close(&stranger);
+	end();
+}
+
 /* ---- the log ---- */
 
 static void come_and_go(unsigned times)
@@ -335,6 +421,8 @@ int main(void)
 		SUITE_TEST(every_message_is_a_sign_of_life),
 		SUITE_TEST(half_a_message_is_none),
 		SUITE_TEST(idle_sessions_do_not_fill_it_for_ever),
+		SUITE_TEST(a_shared_slab_is_free_when_both_have_gone),
+		SUITE_TEST(what_cannot_all_be_shared_is_not),
 		SUITE_TEST(a_flood_of_visitors_is_cut_and_counted),
 		SUITE_TEST(a_flood_of_visitors_hides_no_client),
 		SUITE_TEST(a_flood_of_clients_is_cut_too),

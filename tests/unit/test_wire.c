@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SAMPLES 16
+#define SAMPLES 24
 
 static struct wire_message samples[SAMPLES];
 static unsigned sample_count;
@@ -54,16 +54,21 @@ static void add_longest(void)
 	struct wire_error *error = &add_sample(WIRE_ERROR)->error;
 	struct wire_grant *grant = &add_sample(WIRE_GRANT)->grant;
 	struct wire_keys *keys = &add_sample(WIRE_RETURN)->keys;
+	struct wire_share *share = &add_sample(WIRE_SHARE)->share;
+	struct wire_sole *sole = &add_sample(WIRE_SOLE)->sole;
 
 	memset(hello->name, 'n', sizeof(hello->name) - 1);
 	welcome->slab_bytes = 64u << 20;
 	memset(welcome->local_path, 'p', sizeof(welcome->local_path) - 1);
 	error->code = WIRE_E_STOPPING;
 	memset(error->text, 't', sizeof(error->text) - 1);
-	grant->count = keys->count = WIRE_MAX_LEASES;
+	grant->count = keys->count = share->count = sole->count = WIRE_MAX_LEASES;
+	memset(share->token, 0xc3, sizeof(share->token));
 	for (uint32_t i = 0; i < WIRE_MAX_LEASES; i++) {
 		grant->slabs[i] = (struct wire_slab){UINT64_MAX - i, i, ~i};
 		keys->keys[i] = i * UINT64_C(0x0101010101010101);
+		share->keys[i] = UINT64_MAX - i;
+		sole->leases[i] = (struct wire_sole_lease){i, ~i};
 	}
 }
 
@@ -129,7 +134,7 @@ static void every_message_survives_the_round_trip(void)
 
 static void every_type_has_a_sample_and_a_name(void)
 {
-	for (uint16_t type = WIRE_HELLO; type <= WIRE_BYE; type++) {
+	for (uint16_t type = WIRE_HELLO; type <= WIRE_SOLE; type++) {
 		bool is_sampled = false;
 
 		for (unsigned i = 0; i < sample_count; i++)
@@ -138,7 +143,7 @@ static void every_type_has_a_sample_and_a_name(void)
 		CU_ASSERT_STRING_NOT_EQUAL(wire_type_name(type), "unknown");
 	}
 	CU_ASSERT_STRING_EQUAL(wire_type_name(0), "unknown");
-	CU_ASSERT_STRING_EQUAL(wire_type_name(WIRE_BYE + 1), "unknown");
+	CU_ASSERT_STRING_EQUAL(wire_type_name(WIRE_SOLE + 1), "unknown");
 	CU_ASSERT_STRING_EQUAL(wire_type_name(UINT16_MAX), "unknown");
 }
 
@@ -312,6 +317,10 @@ static void payload_fields_out_of_range_are_refused(void)
 	CU_ASSERT_EQUAL(decode_changed(WIRE_ERROR, 8, "\5", 1), -EPROTO);
 	CU_ASSERT_EQUAL(decode_changed(WIRE_LEASE, slabs, "\1\1", 2), -EPROTO);
 	CU_ASSERT_EQUAL(decode_changed(WIRE_GRANT, count, "\1\1", 2), -EPROTO);
+	CU_ASSERT_EQUAL(decode_changed(WIRE_SHARE, 8 + 4 + WIRE_TOKEN_BYTES, "\1\1", 2), -EPROTO);
+	CU_ASSERT_EQUAL(decode_changed(WIRE_SHARE, 8 + 4 + WIRE_TOKEN_BYTES, "\xff", 1), -EPROTO);
+	CU_ASSERT_EQUAL(decode_changed(WIRE_SOLE, 8, "\1\1", 2), -EPROTO);
+	CU_ASSERT_EQUAL(decode_changed(WIRE_SOLE, 8, "\xff", 1), -EPROTO);
 	CU_ASSERT_EQUAL(decode_changed(WIRE_REVOKED, 8, "\2", 1), -EPROTO);
 	CU_ASSERT_EQUAL(decode_changed(WIRE_REVOKED, 8, "\0", 1), -EPROTO);
 	CU_ASSERT_EQUAL(decode_changed(WIRE_REVOKED, 8, "\xff\xff\xff\xff", 4), -EPROTO);
@@ -347,9 +356,13 @@ static void what_no_decoder_takes_is_not_drawn(void)
 	CU_ASSERT_EQUAL(encode_status(&bad), -EINVAL);
 	bad = (struct wire_message){.type = WIRE_RETURN, .keys = {.count = UINT32_MAX}};
 	CU_ASSERT_EQUAL(encode_status(&bad), -EINVAL);
+	bad = (struct wire_message){.type = WIRE_SHARE, .share = {.count = WIRE_MAX_LEASES + 1}};
+	CU_ASSERT_EQUAL(encode_status(&bad), -EINVAL);
+	bad = (struct wire_message){.type = WIRE_SOLE, .sole = {.count = WIRE_MAX_LEASES + 1}};
+	CU_ASSERT_EQUAL(encode_status(&bad), -EINVAL);
 	bad = (struct wire_message){.type = 0};
 	CU_ASSERT_EQUAL(encode_status(&bad), -EINVAL);
-	bad.type = WIRE_BYE + 1;
+	bad.type = WIRE_SOLE + 1;
 	CU_ASSERT_EQUAL(encode_status(&bad), -EINVAL);
 }
 

@@ -1,4 +1,4 @@
-#include "donor/text.h"
+#include "common/base/text.h"
 
 #include <ctype.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /* Small files of /proc and /sys: read as text, searched for numbers. Pure but for the reading. */
-#ifndef DONOR_TEXT_H
-#define DONOR_TEXT_H
+#ifndef COMMON_BASE_TEXT_H
+#define COMMON_BASE_TEXT_H
 
 #include <stdbool.h>
 #include <stddef.h>
