@@ -56,6 +56,7 @@ static int read_options(const struct pager_options *options, struct config *conf
 		return refuse("pager_options.local: expected at least 8 MiB");
 	if (!options->donors)
 		return refuse("pager_options.donors: expected HOST:PORT");
+	config->local = CONFIG_LOCAL_SIZE;
 	config->local_bytes = options->local;
 	if (config_add_donors(config, options->donors, error_line))
 		return -EINVAL;

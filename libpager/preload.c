@@ -25,7 +25,7 @@ static bool is_required(const struct config *config)
 
 static bool is_asked_for(const struct config *config)
 {
-	return config->local_bytes || config->donor_count;
+	return config->local || config->donor_count;
 }
 
 /* What is missing, or NULL. */
@@ -33,7 +33,7 @@ static const char *incomplete(const struct config *config)
 {
 	if (!config->donor_count)
 		return "no donor configured: set LIBPAGER_DONORS=HOST:PORT; running without paging";
-	if (!config->local_bytes)
+	if (!config->local)
 		return "no local budget configured: set LIBPAGER_LOCAL=512M or what the program "
 		       "may "
 		       "keep; running without paging";
@@ -106,11 +106,10 @@ __attribute__((visibility("default"))) pid_t fork(void)
 {
 	static pid_t (*next)(void);
 	struct engine *engine = host_engine();
+	const char *why = engine ? recall_obstacle(engine) : NULL;
 
-	if (engine && recall_fits(engine)) {
-		log_warn(
-			"fork refused: not enough free memory on this host to bring this program's "
-			"pages home first");
+	if (why) {
+		log_warn("fork refused: %s to bring this program's pages home first", why);
 		errno = ENOMEM;
 		return -1;
 	}

@@ -7,7 +7,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define WAIT_MS 2000
+/* Longer than the engine would let its program run unpaged: here the choice is not to run at all.
+ */
+#define WAIT_MS 5000
 #define YES 'y'
 
 static bool ask(const struct config *config)

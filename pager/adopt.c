@@ -164,11 +164,12 @@ static int list(struct adopter *adopter)
 static void register_stretch(struct adopter *adopter, struct stretch *stretch)
 {
 	int uffd = adopter->engine->uffd;
-	int err = uffd_register(uffd, stretch->start, stretch->limit - stretch->start);
+	bool protect = !adopter->engine->caps.move;
+	int err = uffd_register(uffd, stretch->start, stretch->limit - stretch->start, protect);
 
 	if (err && stretch->limit > stretch->end) { /* not a hole any more */
 		stretch->limit = stretch->end;
-		err = uffd_register(uffd, stretch->start, stretch->end - stretch->start);
+		err = uffd_register(uffd, stretch->start, stretch->end - stretch->start, protect);
 	}
 	if (err) /* gone, or the program has a userfaultfd there */
 		stretch->limit = stretch->start;
@@ -204,7 +205,8 @@ static void mend_border(struct adopter *adopter, uint64_t border, uint64_t at)
 
 	if (!is_other_half(adopter, border, at, &entry))
 		return;
-	if (uffd_register(adopter->engine->uffd, entry.start, entry.end - entry.start) == 0)
+	if (uffd_register(adopter->engine->uffd, entry.start, entry.end - entry.start,
+			  !adopter->engine->caps.move) == 0)
 		adopter->changed = true;
 }
 

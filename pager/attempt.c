@@ -5,6 +5,7 @@
 #include "common/base/log.h"
 #include "common/transport/dial.h"
 #include "pager/attempt_data.h"
+#include "pager/pins.h"
 #include "pager/reason.h"
 #include "pager/thread.h"
 
@@ -186,10 +187,12 @@ void attempt_undo(struct attempt *attempt)
 
 	if (attempt->err)
 		return;
+	pins_begin();
 	for (lane = 0; lane < STORE_LANES; lane++) {
 		tp_disconnect(attempt->conns[lane]);
 		attempt->conns[lane] = NULL;
 	}
+	pins_end();
 	if (attempt->mode == ATTEMPT_WHOLE)
 		channel_close(attempt->channel);
 }

@@ -1,6 +1,7 @@
 #include "pager/attempt_data.h"
 
 #include "common/base/log.h"
+#include "pager/pins.h"
 #include "pager/reason.h"
 
 #include <errno.h>
@@ -20,11 +21,13 @@ static int connect_lanes(struct attempt *attempt, enum tp_kind kind, struct tp_t
 	err = transports_get(attempt->transports, kind, &tp);
 	if (err)
 		return err;
+	pins_begin();
 	for (; lane < STORE_LANES; lane++) {
 		err = tp_connect(tp, target, &attempt->conns[lane]);
 		if (err)
 			goto err_disconnect;
 	}
+	pins_end();
 	attempt->kind = kind;
 	return 0;
 
@@ -33,6 +36,7 @@ err_disconnect:
 		tp_disconnect(attempt->conns[lane]);
 		attempt->conns[lane] = NULL;
 	}
+	pins_end();
 	return err;
 }
 

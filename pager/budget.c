@@ -14,6 +14,12 @@
 #define STAGED_MIN 256
 #define STAGED_MAX 16384
 
+/*
+ * What a process may have beyond its budget and an eighth of that: 32 MiB of growth between two
+ * looks, and the engine's books, buffers and page tables. The latter by looking, 10 MiB, and room.
+ */
+#define BEYOND_BYTES (48ull << 20)
+
 /* Pages a microsecond, times 1024: two threads clearing huge pages at 5 GB/s each. */
 #define FASTEST_GROWTH 2500
 #define SHORTEST_NS 1000000
@@ -37,6 +43,23 @@ struct budget budget_of(uint64_t bytes)
 		budget.adopt = budget.pages - 2 * headroom;
 	budget.staged = (uint32_t)clamp(budget.pages / STAGED_SHARE, STAGED_MIN, STAGED_MAX);
 	return budget;
+}
+
+void budget_change(struct budget *budget, uint64_t bytes)
+{
+	struct budget next = budget_of(bytes);
+
+	budget->pages = next.pages;
+	budget->low = next.low;
+	budget->high = next.high;
+	budget->hard = next.hard;
+	budget->near = next.near;
+	budget->adopt = next.adopt;
+}
+
+uint64_t budget_within(uint64_t bytes)
+{
+	return bytes > BEYOND_BYTES ? (bytes - BEYOND_BYTES) / 9 * 8 : 0;
 }
 
 uint64_t budget_pause(uint64_t used, uint64_t mark, uint64_t longest_ns)

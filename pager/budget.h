@@ -10,15 +10,25 @@
 
 #include <stdint.h>
 
+/* Atomic, for it may change while it is looked at; the marks need not be of one moment. */
 struct budget {
-	uint64_t pages; /* what the user said */
-	uint64_t low, high, hard;
-	uint64_t near;	 /* from here on the engine makes ready: donors, threads */
-	uint64_t adopt;	 /* from here on memory is adopted */
-	uint32_t staged; /* pages that linger in the staging area */
+	_Atomic uint64_t pages; /* what the user said */
+	_Atomic uint64_t low, high, hard;
+	_Atomic uint64_t near;	 /* from here on the engine makes ready: donors, threads */
+	_Atomic uint64_t adopt;	 /* from here on memory is adopted */
+	_Atomic uint32_t staged; /* pages that linger in the staging area */
 };
 
 struct budget budget_of(uint64_t bytes);
+
+/* Changes it while others look; not `staged`, which memory has been set aside for. */
+void budget_change(struct budget *budget, uint64_t bytes);
+
+/*
+ * The largest budget with which a process stays within `bytes`, all in all: its bound
+ * (docs/design.md) and what the engine itself needs. 0 if there is none.
+ */
+uint64_t budget_within(uint64_t bytes);
 
 /*
  * How long the watcher may sleep, in ns, with `used` pages resident: until the fastest program

@@ -49,6 +49,7 @@ void config_init(struct config *config)
 	memset(config, 0, sizeof(*config));
 	config->transport = CONFIG_AUTO;
 	config->keep_awake = true;
+	config->move = true;
 	config->log_level = LOG_WARN;
 }
 
@@ -296,29 +297,73 @@ int config_set_transport(struct config *config, const char *text, char why[CONFI
 		       text);
 }
 
-int config_set_cpu_latency(struct config *config, const char *text, char why[CONFIG_WHY_BYTES])
+static int set_auto_or_off(bool *is_auto, const char *text, char why[CONFIG_WHY_BYTES])
 {
 	if (strcmp(text, "auto") != 0 && strcmp(text, "off") != 0)
 		return explain(why, -EINVAL, "%.*s: write auto or off", SHOWN, text);
-	config->keep_awake = text[0] == 'a';
+	*is_auto = text[0] == 'a';
+	return 0;
+}
+
+int config_set_cpu_latency(struct config *config, const char *text, char why[CONFIG_WHY_BYTES])
+{
+	return set_auto_or_off(&config->keep_awake, text, why);
+}
+
+/* "50%" */
+static bool is_percent(const char *text, unsigned *percent)
+{
+	unsigned value = 0, digits = 0;
+
+	for (; text[digits] >= '0' && text[digits] <= '9' && digits < 4; digits++)
+		value = value * 10 + (unsigned)(text[digits] - '0');
+	*percent = value;
+	return digits && strcmp(text + digits, "%") == 0;
+}
+
+static int set_local_share(struct config *config, const char *text, char why[CONFIG_WHY_BYTES])
+{
+	unsigned percent = 0;
+
+	if (strcmp(text, "auto") == 0) {
+		config->local = CONFIG_LOCAL_AUTO;
+		return 0;
+	}
+	if (!is_percent(text, &percent))
+		return -ENOENT;
+	if (percent == 0 || percent > 100)
+		return explain(why, -EINVAL, "%.*s: write 1%% to 100%%", SHOWN, text);
+	config->local = CONFIG_LOCAL_PERCENT;
+	config->local_percent = percent;
 	return 0;
 }
 
 int config_set_local(struct config *config, const char *text, char why[CONFIG_WHY_BYTES])
 {
 	uint64_t bytes;
-	int err = parse_size(text, &bytes);
+	int err = set_local_share(config, text, why);
 
+	if (err != -ENOENT)
+		return err;
+	err = parse_size(text, &bytes);
 	if (err == -ERANGE)
 		return explain(why, -EINVAL, "%.*s: too large a size", SHOWN, text);
 	if (err)
-		return explain(why, -EINVAL, "%.*s: not a size: write for example 512M or 4G",
+		return explain(why, -EINVAL,
+			       "%.*s: not a size: write for example 512M, 50%% or "
+			       "auto",
 			       SHOWN, text);
 	if (bytes < CONFIG_MIN_LOCAL)
 		return explain(why, -EINVAL, "%.*s: too small: at least %uM is needed", SHOWN, text,
 			       CONFIG_MIN_LOCAL >> 20);
+	config->local = CONFIG_LOCAL_SIZE;
 	config->local_bytes = bytes;
 	return 0;
+}
+
+static int set_move(struct config *config, const char *text, char why[CONFIG_WHY_BYTES])
+{
+	return set_auto_or_off(&config->move, text, why);
 }
 
 static int set_require(struct config *config, const char *text, char why[CONFIG_WHY_BYTES])
@@ -361,6 +406,7 @@ int config_from_env(struct config *config, char *(*get)(const char *name),
 		{"LIBPAGER_DONORS", "LIBPAGER_DONORS: ", config_add_donors},
 		{"LIBPAGER_TRANSPORT", "LIBPAGER_TRANSPORT=", config_set_transport},
 		{"LIBPAGER_CPU_LATENCY", "LIBPAGER_CPU_LATENCY=", config_set_cpu_latency},
+		{"LIBPAGER_MOVE", "LIBPAGER_MOVE=", set_move},
 		{"LIBPAGER_REQUIRE", "LIBPAGER_REQUIRE=", set_require},
 	};
 	unsigned i;

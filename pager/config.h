@@ -9,6 +9,7 @@
  *   LIBPAGER_TRANSPORT  auto (default), shm, tcp, verbs; verbs implies LIBPAGER_REQUIRE
  *   LIBPAGER_CPU_LATENCY auto (default): idle CPUs are kept awake while the program pages, where
  *                       that is permitted and pays (awake.h); off
+ *   LIBPAGER_MOVE       auto (default), off: does without UFFDIO_MOVE, as before Linux 6.8
  *   LIBPAGER_REQUIRE    1: end the program at start if no donor answers
  *   LIBPAGER_LOG        debug, info, warn (default), error, off
  *   LIBPAGER_LOG_FILE   lines go there (appended) instead of descriptor 2
@@ -41,10 +42,20 @@ struct config_donor {
 	char path[CONFIG_PATH_BYTES]; /* Unix socket, else "" */
 };
 
+enum config_local {
+	CONFIG_LOCAL_UNSET,
+	CONFIG_LOCAL_SIZE,
+	CONFIG_LOCAL_PERCENT,
+	CONFIG_LOCAL_AUTO
+};
+
 struct config {
-	uint64_t local_bytes; /* 0: not given */
+	enum config_local local;
+	uint64_t local_bytes;	/* SIZE */
+	unsigned local_percent; /* PERCENT: of what the control group may use */
 	enum config_transport transport;
 	bool keep_awake;
+	bool move; /* UFFDIO_MOVE, where there is one */
 	bool require;
 	bool quiet; /* LIBPAGER_LOG=off */
 	enum log_level log_level;

@@ -1,6 +1,7 @@
 #include "pager/data.h"
 
 #include "pager/own.h"
+#include "pager/pins.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -54,10 +55,18 @@ int data_init(struct data *data, struct verdict *verdict)
 	return 0;
 }
 
+static void disconnect(struct data *data)
+{
+	pins_begin();
+	tp_disconnect(data->conn);
+	pins_end();
+	data->conn = NULL;
+}
+
 void data_destroy(struct data *data)
 {
 	if (data->conn)
-		tp_disconnect(data->conn);
+		disconnect(data);
 	own_free(data->ios, DATA_DEPTH * sizeof(*data->ios));
 }
 
@@ -76,8 +85,7 @@ bool data_shut(struct data *data)
 	atomic_store(&data->gate, CLOSING);
 	if (atomic_load(&data->is_inside))
 		return false;
-	tp_disconnect(data->conn);
-	data->conn = NULL;
+	disconnect(data);
 	atomic_store(&data->gate, SHUT);
 	return true;
 }

@@ -9,8 +9,10 @@
 
 #include "common/base/clock.h"
 #include "pager/adopt.h"
+#include "pager/allowance.h"
 #include "pager/maps.h"
 #include "pager/own.h"
+#include "pager/pins.h"
 #include "pager/ready.h"
 #include "pager/thread.h"
 
@@ -27,7 +29,8 @@
 /* A program that does not grow is looked at so often: costs less than 0.1 % of a CPU. */
 #define IDLE_NS 10000000u
 #define BUSY_NS 1000000u
-#define CALM_TURNS 50u /* turns without growth before the pause becomes the idle one */
+#define ALLOWANCE_NS 200000000u /* how often it is looked up: 100 us each time */
+#define CALM_TURNS 50u		/* turns without growth before the pause becomes the idle one */
 
 static void count_usage(struct engine *engine, uint64_t *size_pages)
 {
@@ -138,6 +141,19 @@ void engine_now_resident(struct engine *engine, struct page *page)
 	page->found = 0;
 	page_set(engine->table, page, PAGE_RESIDENT);
 	engine_queue(engine, page);
+}
+
+void engine_now_staged(struct engine *engine, uint32_t id)
+{
+	struct page *page = page_by_id(engine->table, id);
+	uint32_t place = stage_place(&engine->stage, engine->stage.head++);
+
+	page->where = place & PAGE_WHERE_MASK;
+	page->ahead = 0;
+	page_set(engine->table, page, PAGE_STAGED);
+	page_set_queued(engine->table, page, false);
+	engine->stage.ids[place] = id;
+	engine->stage.phases[place] = STAGE_BUSY;
 }
 
 void engine_each_page(struct engine *engine, page_fn *fn, void *arg)
@@ -261,7 +277,16 @@ static void say_once_if_full(struct engine *engine)
 		return;
 	engine->said_full = true;
 	log_warn("every donor is full: the program stays over its budget of %llu MiB",
-		 (unsigned long long)(engine->config.local_bytes >> 20));
+		 (unsigned long long)(engine->budget.pages >> (20 - PAGE_SHIFT)));
+}
+
+static void say_once_if_pinned(struct engine *engine)
+{
+	if (!atomic_load(&engine->pinned) || engine->said_pinned)
+		return;
+	engine->said_pinned = true;
+	log_warn("the program has pinned memory (io_uring, RDMA): without UFFDIO_MOVE, which needs "
+		 "Linux 6.8, nothing is taken out while it has, and it may exceed its budget");
 }
 
 /* Grows, or might soon: look again in a moment. Calm: rarely. */
@@ -288,12 +313,24 @@ static void note_late(struct engine *engine, uint64_t now)
 		engine->late_ns = now - engine->due_ns;
 }
 
+static void follow_allowance(struct engine *engine, uint64_t now)
+{
+	if (!allowance_moves(&engine->config) || now < engine->next_allowance_ns)
+		return;
+	engine->next_allowance_ns = now + ALLOWANCE_NS;
+	budget_change(&engine->budget,
+		      allowance(&engine->config, engine_used(engine) << PAGE_SHIFT));
+	if (engine->stats)
+		put(&engine->stats->budget_bytes, engine->budget.pages << PAGE_SHIFT);
+}
+
 static uint64_t watch(struct engine *engine, bool may_adopt)
 {
 	uint64_t size_pages = engine->last_size, begin = clock_ns(), used, pause;
 
 	note_late(engine, begin);
 	count_usage(engine, &size_pages);
+	follow_allowance(engine, begin);
 	engine->adopting = may_adopt && engine_used(engine) >= engine->budget.adopt &&
 			   adopt_turn(engine, size_pages);
 	used = engine_used(engine);
@@ -334,6 +371,7 @@ static uint64_t active_turn(struct engine *engine)
 	if (engine_wants_take(engine))
 		engine_wake_take(engine);
 	say_once_if_full(engine);
+	say_once_if_pinned(engine);
 	stay_awake(engine);
 	fill_stats(engine);
 	return pause;
@@ -382,7 +420,7 @@ int engine_start(const struct config *config, struct engine **out)
 	if (!engine)
 		return -ENOMEM;
 	engine->config = *config;
-	engine->budget = budget_of(config->local_bytes);
+	engine->budget = budget_of(allowance(config, 0));
 	engine->uffd = engine->trash_uffd = engine->wake_fd = engine->awake.fd = -1;
 	err = thread_start(control, engine);
 	if (err) {
@@ -396,6 +434,7 @@ int engine_start(const struct config *config, struct engine **out)
 void engine_forget(struct engine *engine UNUSED)
 {
 	thread_forget();
+	pins_reset();
 	own_reset();
 }
 

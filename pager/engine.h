@@ -23,6 +23,7 @@
 #include "pager/fifo.h"
 #include "pager/page_table.h"
 #include "pager/regions.h"
+#include "pager/remap.h"
 #include "pager/removed.h"
 #include "pager/stage.h"
 #include "pager/stats.h"
@@ -63,6 +64,7 @@ struct engine {
 	struct regions regions;
 	struct fifo *order;
 	struct stage stage;
+	struct remap remap; /* what is leaving, without UFFDIO_MOVE */
 	struct removed removed;
 	bool unsettled; /* a change of the map is known in part: nothing may be taken out */
 
@@ -77,10 +79,11 @@ struct engine {
 	_Atomic uint32_t
 		over_budget; /* donors are full: nobody waits for room; written by take-out */
 
-	_Atomic uint64_t room_ns;      /* when the fault thread last made room; written by it */
-	_Atomic uint32_t take_stuck;   /* nothing more can be taken out now; written by take-out */
-	_Atomic uint32_t take_asleep;  /* 1 while the take-out thread sleeps on take_word */
-	_Atomic uint32_t take_word;    /* futex: counts wake-ups */
+	_Atomic uint32_t pinned;      /* memory is pinned and all must stay: remap.h; by take-out */
+	_Atomic uint64_t room_ns;     /* when the fault thread last made room; written by it */
+	_Atomic uint32_t take_stuck;  /* nothing more can be taken out now; written by take-out */
+	_Atomic uint32_t take_asleep; /* 1 while the take-out thread sleeps on take_word */
+	_Atomic uint32_t take_word;   /* futex: counts wake-ups */
 	_Atomic uint32_t control_word; /* futex: counts wake-ups, as the next one */
 	_Atomic uint32_t care_word;
 
@@ -108,7 +111,8 @@ struct engine {
 	/* owner: whoever owns the adopter */
 	uint64_t last_used, last_size;
 	uint32_t calm; /* turns without growth */
-	bool said_full;
+	bool said_full, said_pinned;
+	uint64_t next_allowance_ns;
 	uint64_t due_ns;  /* when the next look at the size of the program is planned */
 	uint64_t late_ns; /* the longest time by which one came later */
 	bool adopting;	  /* there is more to adopt or look at now */
@@ -196,6 +200,9 @@ void engine_queue(struct engine *engine, struct page *page);
 
 /* The page's content is in the program: enters that, and queues it. Under map_lock. */
 void engine_now_resident(struct engine *engine, struct page *page);
+
+/* The page goes to the next free place of the staging area: BUSY there. Under map_lock. */
+void engine_now_staged(struct engine *engine, uint32_t id);
 
 /* Calls fn for the pages of all regions that it has met. Under map_lock. */
 void engine_each_page(struct engine *engine, page_fn *fn, void *arg);

@@ -92,6 +92,9 @@ static bool must_wait(const struct fault_thread *fault, const struct uffd_event 
 {
 	const struct regions *regions = &fault->engine->regions;
 
+	/* What is leaving is in the child or not, and cannot be read before it has come. */
+	if (event->kind == UFFD_FORK && fault->engine->remap.bytes)
+		return true;
 	if (event->kind == UFFD_REMAP)
 		return regions_touch(regions, event->remap.to,
 				     event->remap.to + event->remap.bytes);
@@ -172,7 +175,8 @@ static void enter_first(struct fault_thread *fault)
 
 void event_enter(struct fault_thread *fault, const struct uffd_event *event)
 {
-	if (event->kind == UFFD_REMAP && event->remap.from == event->remap.to)
+	if (event->kind == UFFD_REMAP &&
+	    (event->remap.from == event->remap.to || remap_note(fault->engine, event)))
 		return;
 	if (must_wait(fault, event)) {
 		if (fault->late_count == LATE_EVENTS)
@@ -194,7 +198,8 @@ bool event_is_settled(struct fault_thread *fault)
 		return true;
 	engine_lock(engine);
 	/* Nothing is on its way any more: what the books have in the place is out of date. */
-	while (fault->late_count && !uffd_is_changing(engine->uffd, engine->stage.base))
+	while (fault->late_count && !engine->remap.bytes &&
+	       !uffd_is_changing(engine->uffd, engine->stage.base))
 		enter_first(fault);
 	engine->unsettled = fault->late_count > 0;
 	engine_unlock(engine);

@@ -53,6 +53,9 @@ unsigned fault_read(struct fault_thread *fault)
 	uint64_t now;
 	int n;
 
+	if (fault->todo_head ==
+	    fault->todo_tail) /* no more of the ring than needed is ever touched */
+		fault->todo_head = fault->todo_tail = 0;
 	if (room < UFFD_READ_MAX) /* serve first; what is not read waits in the kernel */
 		return 0;
 	if (!lock_to_read(engine))
@@ -69,6 +72,7 @@ unsigned fault_read(struct fault_thread *fault)
 			.since_ns = now,
 			.tid = events[i].fault.tid,
 			.write = events[i].fault.write,
+			.protected = events[i].fault.protected,
 		};
 	}
 	engine_unlock(engine);
@@ -146,7 +150,7 @@ static void rest(struct fault_thread *fault)
 		{.fd = engine->wake_fd, .events = POLLIN},
 	};
 	bool retry = fault->todo_head != fault->todo_tail || fault->busy_fetches ||
-		     atomic_load(&engine->recalls);
+		     fault->late_count || atomic_load(&engine->recalls);
 	uint64_t ignored;
 	int n = 0;
 
@@ -190,6 +194,8 @@ static unsigned turn(struct fault_thread *fault)
 	unsigned did = fault_read(fault);
 
 	end_if_late(fault->engine);
+	(void)!event_is_settled(
+		fault); /* what could not be entered, perhaps with nobody faulting */
 	if (fault->todo_head != fault->todo_tail)
 		did += serve_all(fault);
 	did += fetch_post(fault);

@@ -11,7 +11,11 @@
 
 #define FETCHES 64u
 #define FETCH_PAGES STREAM_MAX_WINDOW
-#define TODO_MAX 256u
+/*
+ * As many as a process may have threads by default. While the ring is full nothing is read, and a
+ * take-out that waits to be reported (remap.h) is what all the others may be waiting for.
+ */
+#define TODO_MAX 32768u
 #define LATE_EVENTS 256u       /* one for each thread that moves mappings at this moment */
 #define FETCH_EXTRA UINT64_MAX /* cookie of the read into `extra` */
 
@@ -31,7 +35,7 @@ struct todo {
 	uint64_t address;
 	uint64_t since_ns;
 	uint32_t tid;
-	bool write;
+	bool write, protected; /* protected: the page is there, and may not be written to */
 };
 
 #define EXTRA_PAGES 256u

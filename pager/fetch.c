@@ -3,7 +3,8 @@
  * and lists the reads, fetch_turn() posts them, takes completions, checks each page's hash and
  * places the run with one UFFDIO_COPY. What can fail: the store (the donor is gone: the page is
  * lost, the program must end), a wrong hash (read once more, then the program must end), the map
- * changing meanwhile (the page is looked up again and, if it went elsewhere, left alone).
+ * changing meanwhile (the page is looked up again and, if it went elsewhere, left alone; whoever
+ * waits for it at its old place is woken, since no event of the kernel's does that).
  */
 #include "pager/fault.h"
 
@@ -191,8 +192,10 @@ static enum served place(struct fault_thread *fault, struct fetch *fetch)
 		uint64_t copied;
 		int err;
 
-		if (!n) {
-			fetch->placed += run_length(fault, fetch, i, false);
+		if (!n) { /* who waits for a page that is not there any more faults again */
+			n = run_length(fault, fetch, i, false);
+			uffd_wake(engine->uffd, start, n * PAGE_BYTES);
+			fetch->placed += n;
 			continue;
 		}
 		err = uffd_copy(engine->uffd, start, landing + i * PAGE_BYTES, n * PAGE_BYTES,

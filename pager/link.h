@@ -23,8 +23,8 @@
 
 /* A donor that is away is tried again so long after the last attempt. */
 #define LINK_RETRY_NS UINT64_C(2000000000)
-/* How long an attempt may take. */
-#define LINK_ATTEMPT_NS UINT64_C(2000000000)
+/* How long an attempt may take; the first one, for which the program waits, may be given less. */
+#define LINK_ATTEMPT_NS UINT64_C(5000000000)
 
 enum link_state { LINK_AWAY, LINK_TRYING, LINK_UP, LINK_BROKEN };
 

@@ -63,16 +63,19 @@ static void shut(struct link *link)
 	link->exchange.state = SWITCH_SHUTTING;
 }
 
-/* Away: not over RDMA, which has just failed, unless nothing else is wanted. */
+/* Away: not over RDMA, which has just failed, unless nothing else is wanted and it can be had. */
 static enum tp_kind refuge(const struct link *link)
 {
-	return link->attempt.transport == CONFIG_VERBS ? TP_VERBS : TP_TCP;
+	bool only = link->attempt.transport == CONFIG_VERBS && !link->exchange.is_closed;
+
+	return only ? TP_VERBS : TP_TCP;
 }
 
 static void stand(struct link *link, uint64_t now_ns)
 {
 	link->exchange.trouble = find_trouble(link);
 	if (link->exchange.trouble) {
+		link->exchange.is_closed |= link->exchange.trouble == -EPERM;
 		shut(link);
 	} else if (link->exchange.next_look_ns && now_ns >= link->exchange.next_look_ns) {
 		connect_over(link, TP_VERBS);
@@ -159,7 +162,11 @@ static void say_switched(const struct link *link, enum tp_kind before, int troub
 {
 	char reason[REASON_BYTES];
 
-	if (trouble)
+	if (link->exchange.is_closed)
+		log_warn("donor %s: the device for %s refuses a process that has changed its "
+			 "identity: going on over %s",
+			 link->donor.text, tp_kind_name(before), tp_kind_name(link->kind));
+	else if (trouble)
 		log_warn("donor %s: the connection over %s failed (%s): going on over %s",
 			 link->donor.text, tp_kind_name(before), reason_text(trouble, reason),
 			 tp_kind_name(link->kind));
@@ -176,7 +183,8 @@ void link_switch_finish(struct link *link, uint64_t now_ns)
 	link->kind = link->attempt.kind;
 	link->exchange.state = SWITCH_STEADY;
 	link->exchange.trouble = 0;
-	link->exchange.next_look_ns = link->kind == TP_VERBS ? 0 : now_ns + LOOK_NS;
+	link->exchange.next_look_ns =
+		link->kind == TP_VERBS || link->exchange.is_closed ? 0 : now_ns + LOOK_NS;
 	say_switched(link, before, trouble);
 }
 

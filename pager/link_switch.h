@@ -33,7 +33,8 @@ enum link_switch_state {
 struct link_switch {
 	enum link_switch_state state;
 	struct connector *connector; /* the store's */
-	uint64_t next_look_ns;	     /* 0: RDMA is in use */
+	uint64_t next_look_ns;	     /* 0: RDMA is in use, or not to be had any more */
+	bool is_closed;		     /* RDMA is, to this process, which has changed its identity */
 	int trouble; /* what the connections in use before ended with; 0 going back */
 };
 

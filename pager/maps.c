@@ -113,11 +113,16 @@ static size_t whole_lines(char *buffer, size_t len, maps_fn *fn, void *arg)
 	return (size_t)(end - at);
 }
 
-int maps_open(void)
+static int open_file(const char *path)
 {
-	int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	return fd < 0 ? -errno : fd;
+}
+
+int maps_open(void)
+{
+	return open_file("/proc/self/maps");
 }
 
 static int read_all(int fd, char *buffer, maps_fn *fn, void *arg)
@@ -240,9 +245,7 @@ int maps_find(int fd, char *buffer, uint64_t address, struct maps_entry *out)
 
 int maps_open_usage(void)
 {
-	int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-
-	return fd < 0 ? -errno : fd;
+	return open_file("/proc/self/statm");
 }
 
 int maps_usage(int usage_fd, uint64_t *size_pages, uint64_t *anon_pages)
@@ -261,4 +264,32 @@ int maps_usage(int usage_fd, uint64_t *size_pages, uint64_t *anon_pages)
 		return -EPROTO;
 	*anon_pages = resident > shared ? resident - shared : 0;
 	return 0;
+}
+
+int maps_open_status(void)
+{
+	return open_file("/proc/self/status");
+}
+
+uint64_t maps_parse_pinned(const char *status, size_t len)
+{
+	static const char name[] = "\nVmPin:";
+	struct text text = {status, status + len};
+	uint64_t kib;
+
+	text.at = memmem(status, len, name, strlen(name));
+	if (!text.at)
+		return 0;
+	text.at += strlen(name);
+	while (text.at < text.end && (*text.at == ' ' || *text.at == '\t'))
+		text.at++;
+	return number(&text, 10, &kib) ? kib : 0;
+}
+
+uint64_t maps_pinned_kib(int status_fd)
+{
+	char status[2048];
+	ssize_t got = pread(status_fd, status, sizeof(status), 0);
+
+	return got > 0 ? maps_parse_pinned(status, (size_t)got) : 0;
 }

@@ -57,6 +57,15 @@ int maps_each(int fd, char *buffer, maps_fn *fn, void *arg) MUST_CHECK;
  */
 int maps_find(int fd, char *buffer, uint64_t address, struct maps_entry *out) MUST_CHECK;
 
+/*
+ * KiB of the process that are pinned for long (VmPin of /proc/self/status; proc_pid_status(5)); 0
+ * if that cannot be read. Reads with O_DIRECT do not count. The descriptor is to be kept open, too;
+ * the second one reads `len` bytes of that file, and is pure.
+ */
+int maps_open_status(void) MUST_CHECK;
+uint64_t maps_parse_pinned(const char *status, size_t len);
+uint64_t maps_pinned_kib(int status_fd);
+
 /* Pages of the process: all address space, and resident private anonymous ones (statm). */
 int maps_usage(int usage_fd, uint64_t *size_pages, uint64_t *anon_pages) MUST_CHECK;
 

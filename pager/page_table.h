@@ -53,7 +53,7 @@ struct page {
 	uint32_t queued : 1;  /* the eviction order has an entry for this place */
 	uint32_t writing : 1; /* the write to `slot` is on its way: see take.c */
 	uint32_t ahead : 1;   /* fetched ahead, not asked for yet */
-	uint32_t found : 1;   /* it was there before we knew it: MADV_FREE may let it vanish */
+	uint32_t found : 1;   /* there before we knew it, or just being dropped: it may vanish */
 	uint32_t where : PAGE_WHERE_BITS; /* STAGED: place in the staging area; FETCHING: which */
 };
 

@@ -35,15 +35,26 @@ static void know_region(struct engine *engine, uint64_t address)
 		engine_end(engine, "the program has too many mappings", address);
 }
 
+/*
+ * A thread may fault where another is in the middle of MADV_DONTNEED, which is reported before the
+ * pages are dropped: the fresh page may be dropped with them, and nobody tells of it.
+ */
 static void track(struct engine *engine, uint64_t address, uint64_t bytes)
 {
-	for (uint64_t at = address; at < address + bytes; at += PAGE_BYTES) {
+	unsigned pages = (unsigned)(bytes >> PAGE_SHIFT);
+	uint8_t leaving[FETCH_PAGES / 8];
+
+	removed_mark(&engine->removed, address, pages, clock_ns(), leaving);
+	for (unsigned i = 0; i < pages; i++) {
+		uint64_t at = address + i * PAGE_BYTES;
 		struct page *page = page_get(engine->table, at);
 
-		if (!page)
+		if (!page) {
 			engine_end(engine, "the page table is full", at);
-		else if (page->state == PAGE_NONE)
+		} else if (page->state == PAGE_NONE) {
 			engine_now_resident(engine, page);
+			page->found = ((unsigned)leaving[i / 8] >> i % 8) & 1u;
+		}
 	}
 }
 
@@ -80,7 +91,7 @@ static enum served place_fresh(struct fault_thread *fault, const struct todo *to
 /*
  * Only MADV_FREE lets the kernel drop a page, and then we hear of it and forget the page. What we
  * have put in its place ourselves cannot be missing; if it is, its content is lost and zeros would
- * be wrong. A page that was found may have been freed before we knew it.
+ * be wrong. A page that was found may have been freed before we knew it (see also track()).
  */
 static bool is_lost(struct engine *engine, const struct page *page, uint64_t address)
 {
@@ -119,6 +130,9 @@ static enum served copy_back(struct engine *engine, struct page *page, uint64_t 
 	uint64_t done;
 	int err = uffd_copy(engine->uffd, address, from, PAGE_BYTES, &done);
 
+	/* Unmapped between the kernel's two looks; nobody but this thread reads the event. */
+	if (err == -ENOENT && uffd_is_changing(engine->uffd, engine->stage.base))
+		return LATER;
 	if (err && err != -EAGAIN)
 		engine_end(engine,
 			   err == -EEXIST ? "a page that was out was found in memory at"
@@ -141,7 +155,9 @@ static enum served staged_back(struct fault_thread *fault, struct page *page, ui
 	uint64_t done;
 	int err = -EINVAL;
 
-	if (stage->phases[place] != STAGE_BUSY)
+	if (remap_is_coming(&engine->remap, place))
+		return LATER;
+	if (stage->phases[place] != STAGE_BUSY && engine->caps.move)
 		err = uffd_move(engine->uffd, address, from, PAGE_BYTES, false, &done);
 	if (err == -EAGAIN)
 		return LATER;
@@ -202,6 +218,21 @@ static enum served fetch(struct fault_thread *fault, const struct todo *todo)
 	return served;
 }
 
+/*
+ * A write to a page that is there, but protected: it was to be taken out, and was not (remap.h). If
+ * it has left meanwhile it comes like any other.
+ */
+static enum served let_write(struct engine *engine, uint64_t address)
+{
+	int err = uffd_protect(engine->uffd, address, PAGE_BYTES, false);
+
+	if (err == -EAGAIN)
+		return LATER;
+	if (err) /* unmapped meanwhile */
+		uffd_wake(engine->uffd, address, PAGE_BYTES);
+	return SERVED;
+}
+
 /* Wanted while on its way: it was worth fetching ahead. */
 static enum served already_coming(struct fault_thread *fault, struct page *page)
 {
@@ -221,6 +252,10 @@ static enum served serve(struct fault_thread *fault, const struct todo *todo)
 			   todo->address);
 		return SERVED;
 	}
+	if (remap_is_leaving(&engine->remap, todo->address))
+		return LATER;
+	if (todo->protected && (!page || page->state == PAGE_NONE || page->state == PAGE_RESIDENT))
+		return let_write(engine, todo->address);
 	if (!page || page->state == PAGE_NONE)
 		return place_fresh(fault, todo);
 	switch ((enum page_state)page->state) {

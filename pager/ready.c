@@ -12,6 +12,7 @@
 #include "pager/maps.h"
 #include "pager/own.h"
 #include "pager/pagemap.h"
+#include "pager/pins.h"
 #include "pager/take.h"
 #include "pager/write.h"
 
@@ -74,7 +75,8 @@ static int open_uffd(struct engine *engine)
 {
 	int err = uffd_open(&engine->caps, true, &engine->uffd);
 
-	if (!err)
+	engine->trash_uffd = -1;
+	if (!err && engine->caps.move)
 		err = uffd_open(&engine->caps, false, &engine->trash_uffd);
 	if (err)
 		return err;
@@ -110,6 +112,8 @@ static int open_local(struct engine *engine)
 		err = open_proc(engine);
 	if (!err)
 		err = open_uffd(engine);
+	if (!err && !engine->caps.move)
+		err = pins_open();
 	if (!err)
 		err = adopt_open(engine);
 	if (!err)
@@ -161,6 +165,7 @@ void engine_make_ready(struct engine *engine)
 	int err;
 
 	uffd_probe(&engine->caps);
+	engine->caps.move = engine->caps.move && engine->config.move;
 	why = uffd_why_not(&engine->caps);
 	if (why) {
 		log_warn("running without paging: %s", why);
@@ -172,7 +177,7 @@ void engine_make_ready(struct engine *engine)
 		stay_unpaged(engine, err);
 		return;
 	}
-	atomic_store(&engine->stats->budget_bytes, engine->config.local_bytes);
+	atomic_store(&engine->stats->budget_bytes, engine->budget.pages << PAGE_SHIFT);
 	atomic_store(&engine->phase, ENGINE_OPENING);
 	engine_wake_take(engine);
 	err = open_donors(engine);

@@ -1,6 +1,7 @@
 #include "pager/recall.h"
 
 #include "common/base/clock.h"
+#include "common/base/group.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -10,8 +11,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* What must stay free on the host beyond what comes home. A guess. */
+/* What must stay free beyond what comes home, on the host and in the control group. Guesses. */
 #define SPARE_BYTES (64ull << 20)
+#define GROUP_SPARE_BYTES (16ull << 20)
 #define WAIT_NS 100000000u
 
 static uint64_t out_pages(const struct engine *engine)
@@ -37,14 +39,46 @@ static uint64_t available_bytes(void)
 	return at ? strtoull(at + strlen("MemAvailable:"), NULL, 10) * 1024 : UINT64_MAX;
 }
 
-int recall_fits(struct engine *engine)
+/*
+ * What the control group leaves this process. Who forks may have a small stack, and may be in a
+ * signal handler, where malloc is not safe. So the room for it is mapped: shared, hence not
+ * adopted.
+ */
+static uint64_t group_bytes(void)
 {
+	struct group_scratch *scratch = mmap(NULL, sizeof(*scratch), PROT_READ | PROT_WRITE,
+					     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	uint64_t left;
+
+	if (scratch == MAP_FAILED)
+		return GROUP_NO_LIMIT; /* the kernel will say no to the fork by itself */
+	left = group_ram(GROUP_ALL_CACHE, scratch).left;
+	munmap(scratch, sizeof(*scratch));
+	return left;
+}
+
+static const char *obstacle_to(uint64_t bytes)
+{
+	if (available_bytes() <= bytes + SPARE_BYTES)
+		return "not enough free memory on this host";
+	if (group_bytes() <= bytes + GROUP_SPARE_BYTES)
+		return "not enough memory left in the control group";
+	return NULL;
+}
+
+const char *recall_obstacle(struct engine *engine)
+{
+	int saved = errno; /* the program's; some files are not there everywhere */
+	const char *why = NULL;
 	uint64_t bytes;
 
 	if (atomic_load(&engine->phase) != ENGINE_ACTIVE)
-		return 0; /* there are no books yet */
+		return NULL; /* there are no books yet */
 	bytes = out_pages(engine) << PAGE_SHIFT;
-	return !bytes || available_bytes() > bytes + SPARE_BYTES ? 0 : -ENOMEM;
+	if (bytes)
+		why = obstacle_to(bytes);
+	errno = saved;
+	return why;
 }
 
 /* Lets the child have, or not have, what is adopted, where forks are not reported. */
@@ -100,6 +134,8 @@ void recall_begin(struct engine *engine)
 
 void recall_end(struct engine *engine)
 {
+	if (!engine->caps.fork_events) /* else it counts them itself, also those that do not ask */
+		atomic_fetch_add(&engine->forks, 1);
 	guard_all(engine, MADV_DONTFORK);
 	atomic_fetch_sub(&engine->recalls, 1);
 	engine_wake_take(engine);

@@ -27,8 +27,12 @@
 void recall_begin(struct engine *engine);
 void recall_end(struct engine *engine);
 
-/* -ENOMEM if this host has not the memory for everything to come home. */
-int recall_fits(struct engine *engine) MUST_CHECK;
+/*
+ * Why not everything can come home, as a part of a log line: this host has not the memory, or the
+ * control group that this process is in may not have it. NULL if everything can. Called by a thread
+ * of the program, with its descriptors.
+ */
+const char *recall_obstacle(struct engine *engine) MUST_CHECK;
 
 /* Fault thread, under map_lock: a child was made; fills in what is out, closes its descriptor. */
 void recall_child(struct fault_thread *fault, int child);

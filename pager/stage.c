@@ -1,5 +1,6 @@
 #include "pager/stage.h"
 
+#include "pager/maps.h"
 #include "pager/own.h"
 #include "pager/uffd.h"
 
@@ -7,10 +8,10 @@
 #include <string.h>
 #include <sys/mman.h>
 
-static int map_private(size_t bytes, uint64_t *out)
+static int map_private(size_t bytes, int protection, uint64_t *out)
 {
-	void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *at =
+		mmap(NULL, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (at == MAP_FAILED)
 		return -errno;
@@ -23,14 +24,24 @@ static int map_private(size_t bytes, uint64_t *out)
 static int map_areas(struct stage *stage)
 {
 	size_t bytes = (size_t)stage->pages << PAGE_SHIFT;
-	int err = map_private(bytes, &stage->base);
+	int err;
 
+	if (stage->remaps) {
+		stage->maps = own_alloc(MAPS_BUFFER_BYTES + MAPS_NAME_BYTES);
+		stage->maps_fd = maps_open();
+		return stage->maps && stage->maps_fd >= 0
+			       ? map_private(bytes, PROT_NONE, &stage->base)
+			       : -ENOMEM;
+	}
+	err = map_private(bytes, PROT_READ | PROT_WRITE, &stage->base);
 	if (!err)
-		err = map_private(STAGE_DROP_PAGES * PAGE_BYTES, &stage->trash);
+		err = map_private(STAGE_DROP_PAGES * PAGE_BYTES, PROT_READ | PROT_WRITE,
+				  &stage->trash);
 	if (!err)
-		err = uffd_register(stage->uffd, stage->base, bytes);
+		err = uffd_register(stage->uffd, stage->base, bytes, false);
 	if (!err)
-		err = uffd_register(stage->trash_uffd, stage->trash, STAGE_DROP_PAGES * PAGE_BYTES);
+		err = uffd_register(stage->trash_uffd, stage->trash, STAGE_DROP_PAGES * PAGE_BYTES,
+				    false);
 	return err;
 }
 
@@ -42,9 +53,11 @@ int stage_open(struct stage *stage, uint32_t pages, int uffd, int trash_uffd)
 	stage->pages = pages;
 	stage->uffd = uffd;
 	stage->trash_uffd = trash_uffd;
+	stage->remaps = trash_uffd < 0;
+	stage->mapping_begins = own_alloc(pages);
 	stage->ids = own_alloc(pages * sizeof(stage->ids[0]));
 	stage->phases = own_alloc(pages);
-	err = stage->ids && stage->phases ? map_areas(stage) : -ENOMEM;
+	err = stage->ids && stage->phases && stage->mapping_begins ? map_areas(stage) : -ENOMEM;
 	if (err)
 		stage_close(stage);
 	return err;
@@ -58,6 +71,7 @@ void stage_close(struct stage *stage)
 		munmap((void *)(uintptr_t)stage->trash, STAGE_DROP_PAGES * PAGE_BYTES);
 	own_free(stage->ids, stage->pages * sizeof(stage->ids[0]));
 	own_free(stage->phases, stage->pages);
+	own_free(stage->mapping_begins, stage->pages);
 	memset(stage, 0, sizeof(*stage));
 }
 
@@ -66,6 +80,8 @@ uint32_t stage_room(const struct stage *stage, uint32_t n)
 	uint64_t free_places = stage->pages - stage_level(stage);
 	uint32_t to_end = stage->pages - stage_place(stage, stage->head);
 
+	if (stage->lost_end)
+		return 0;
 	if (n > free_places)
 		n = (uint32_t)free_places;
 	return n < to_end ? n : to_end;
@@ -93,6 +109,70 @@ static void drop_run(struct stage *stage, uint64_t from, uint64_t bytes)
 	(void)madvise((void *)(uintptr_t)stage->trash, bytes, MADV_DONTNEED);
 }
 
+/* ---- without UFFDIO_MOVE ---- */
+
+static int reserve(uint64_t start, uint64_t end, int how)
+{
+	void *at = (void *)(uintptr_t)start;
+
+	if (start >= end)
+		return 0;
+	return mmap(at, end - start, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | how,
+		    -1, 0) == at
+		       ? 0
+		       : -errno;
+}
+
+void stage_note_mapping(struct stage *stage, uint32_t place)
+{
+	stage->mapping_begins[place] = 1;
+	stage->mappings++;
+}
+
+/* Whether all of it is still ours: then it was never unmapped. */
+static bool is_reserved(const struct stage *stage, uint64_t start, uint64_t end)
+{
+	struct maps_entry entry;
+
+	return maps_find(stage->maps_fd, stage->maps, start, &entry) == 0 &&
+	       maps_is_reserved(&entry) && entry.start <= start && entry.end >= end;
+}
+
+void stage_reserve_again(struct stage *stage, uint32_t place, uint32_t n)
+{
+	uint64_t start = stage_address(stage, place), end = start + ((uint64_t)n << PAGE_SHIFT);
+
+	if (reserve(start, end, MAP_FIXED_NOREPLACE) == 0 || is_reserved(stage, start, end))
+		return;
+	stage->lost_start = start;
+	stage->lost_end = end;
+}
+
+/* Unregistering comes first: it is not reported, and what is not registered is not either. */
+static void unmap_run(struct stage *stage, uint64_t start, uint64_t bytes)
+{
+	uint64_t end = start + bytes;
+	bool is_whole = stage->lost_end <= start || stage->lost_start >= end;
+
+	(void)!uffd_unregister(stage->uffd, start,
+			       bytes); /* else it is reported, and means nothing */
+	if (is_whole) {
+		(void)reserve(start, end, MAP_FIXED);
+		return;
+	}
+	(void)reserve(start, stage->lost_start, MAP_FIXED);
+	(void)reserve(stage->lost_end, end, MAP_FIXED);
+}
+
+static void unmap_places(struct stage *stage, uint32_t place, uint32_t n)
+{
+	unmap_run(stage, stage_address(stage, place), (uint64_t)n << PAGE_SHIFT);
+	for (; n--; place++) {
+		stage->mappings -= stage->mapping_begins[place];
+		stage->mapping_begins[place] = 0;
+	}
+}
+
 void stage_drop(struct stage *stage, uint64_t tail, uint32_t count)
 {
 	while (count) {
@@ -101,7 +181,10 @@ void stage_drop(struct stage *stage, uint64_t tail, uint32_t count)
 
 		if (n > stage->pages - place)
 			n = stage->pages - place;
-		drop_run(stage, stage_address(stage, place), (uint64_t)n << PAGE_SHIFT);
+		if (stage->remaps)
+			unmap_places(stage, place, n);
+		else
+			drop_run(stage, stage_address(stage, place), (uint64_t)n << PAGE_SHIFT);
 		tail += n;
 		count -= n;
 	}

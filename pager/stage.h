@@ -18,6 +18,10 @@
  * therefore pages are dropped by moving them on into a second area, of a second descriptor without
  * events, and dropping them there. Costs 0.1 us a page (docs/uffd.md).
  *
+ * Without UFFDIO_MOVE (remap.h) the area is nothing but reserved addresses. Runs come as mappings
+ * that are registered, since the program's were; they are dropped by unregistering and reserving
+ * their addresses anew. There is no second area.
+ *
  * Guarded by the engine's map lock, but for stage_drop(), which whoever holds the take lock calls
  * without.
  */
@@ -41,8 +45,17 @@ struct stage {
 	uint32_t *ids;	      /* page numbers, by place */
 	uint8_t *phases;      /* enum stage_phase, by place */
 	int uffd, trash_uffd; /* owned by the engine */
+
+	/* Without UFFDIO_MOVE: */
+	bool remaps;
+	uint8_t *mapping_begins;       /* by place */
+	uint32_t mappings;	       /* in the area now */
+	uint64_t lost_start, lost_end; /* addresses that the program's mappings have got */
+	int maps_fd;		       /* as for maps_find() */
+	char *maps;
 };
 
+/* trash_uffd -1: without UFFDIO_MOVE. */
 int stage_open(struct stage *stage, uint32_t pages, int uffd, int trash_uffd) MUST_CHECK;
 void stage_close(struct stage *stage);
 
@@ -61,6 +74,15 @@ static inline uint64_t stage_level(const struct stage *stage)
 {
 	return stage->head - stage->tail;
 }
+
+/* A run has come as a mapping of its own, from `place` on. */
+void stage_note_mapping(struct stage *stage, uint32_t place);
+
+/*
+ * Places that may be without any mapping now are reserved again. If the program has got one there
+ * meanwhile, which takes a bad moment, then the area has no room for anything from now on.
+ */
+void stage_reserve_again(struct stage *stage, uint32_t place, uint32_t n);
 
 /* How many places, up to n, can be filled from the head on without a break in their addresses. */
 uint32_t stage_room(const struct stage *stage, uint32_t n);

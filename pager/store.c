@@ -11,7 +11,7 @@
 #define NS_PER_MS UINT64_C(1000000)
 
 /* Bounds what a data connection or a slab that is mapped may hold up the care thread. */
-#define TP_TIMEOUT_MS 2000
+#define TP_TIMEOUT_MS 5000
 
 /* What a turn may take until it leaves the next GRANT for the next one. */
 #define TICK_NS (20 * NS_PER_MS)

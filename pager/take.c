@@ -34,6 +34,7 @@ struct take {
 	uint32_t victim_count;
 	uint64_t shared[VICTIMS]; /* addresses that fork has left shared */
 	uint32_t shared_count;
+	uint32_t longest;    /* run that was one mapping lately; without UFFDIO_MOVE */
 	bool draining;	     /* the thread is on the way down to the mark `low`; its own */
 	bool waits;	     /* the writer, for slots, as the care thread knows */
 	_Atomic bool barren; /* the last attempt found nothing that the kernel would give */
@@ -69,19 +70,6 @@ static uint32_t run_of(struct take *take, uint32_t i)
 		       page_address(table, take->victims[i + n]))
 		n++;
 	return n;
-}
-
-static void now_staged(struct engine *engine, uint32_t id)
-{
-	struct page *page = page_by_id(engine->table, id);
-	uint32_t place = stage_place(&engine->stage, engine->stage.head++);
-
-	page->where = place & PAGE_WHERE_MASK;
-	page->ahead = 0;
-	page_set(engine->table, page, PAGE_STAGED);
-	page_set_queued(engine->table, page, false);
-	engine->stage.ids[place] = id;
-	engine->stage.phases[place] = STAGE_BUSY;
 }
 
 /* The kernel would not move this one. Under map_lock. */
@@ -140,12 +128,71 @@ static int move_some(struct take *take, uint32_t *i, unsigned *left, unsigned *m
 				page_address(engine->table, take->victims[*i]),
 				(uint64_t)n << PAGE_SHIFT, false, &moved);
 		for (n = (uint32_t)(moved >> PAGE_SHIFT); n; n--, (*moved_pages)++)
-			now_staged(engine, take->victims[(*i)++]);
+			engine_now_staged(engine, take->victims[(*i)++]);
 		if (err == -EAGAIN)
 			return err;
 		if (err)
 			refused(take, take->victims[(*i)++], err);
 	}
+	return 0;
+}
+
+/* The next run, after those victims that are not resident any more. Under map_lock. */
+static uint32_t next_run(struct take *take, uint32_t *i)
+{
+	uint32_t n = 0;
+
+	while (*i < take->victim_count && !(n = run_of(take, *i)))
+		pass_over(take, take->victims[(*i)++]);
+	return n < take->longest ? n : take->longest;
+}
+
+/* Begins with the next run. Returns its pages, or 0 with *err. Under map_lock. */
+static uint32_t begin_remap(struct take *take, uint32_t *i, int *err)
+{
+	struct engine *engine = take->engine;
+	uint32_t n = next_run(take, i);
+
+	*err = engine->unsettled ? -EAGAIN : 0;
+	if (!n || *err)
+		return 0;
+	n = stage_room(&engine->stage, n);
+	*err = n ? remap_begin(engine, &take->victims[*i], n) : -ENOBUFS;
+	if (!*err)
+		return n;
+	if (*err != -EINVAL)
+		return 0;
+	*err = 0;
+	if (n == 1)
+		refused(take, take->victims[(*i)++], -EINVAL);
+	take->longest = n > 1 ? n / 2 : 1;
+	return 0;
+}
+
+/* As move_some() without UFFDIO_MOVE, one run. Not under the lock. */
+static int remap_some(struct take *take, uint32_t *i, unsigned *left, unsigned *moved_pages)
+{
+	struct engine *engine = take->engine;
+	uint32_t n;
+	int err;
+
+	engine_lock_last(engine);
+	if (*i == 0)
+		choose(take);
+	n = begin_remap(take, i, &err);
+	engine_unlock(engine);
+	(*left)--;
+	if (!n)
+		return err;
+	err = remap_finish(engine);
+	*i += n; /* they are in the order again if they have stayed */
+	if (!err) {
+		*moved_pages += n;
+		take->longest = n < REMAP_MAX_PAGES / 2 ? 2 * n : REMAP_MAX_PAGES;
+		return 0;
+	}
+	stats_count(&engine->stats->refused, n);
+	take->longest = n > 1 ? n / 2 : 1;
 	return 0;
 }
 
@@ -176,6 +223,18 @@ static void make_exclusive(struct take *take)
 	take->shared_count = 0;
 }
 
+static int move_runs(struct take *take, uint32_t *i, unsigned *left, unsigned *moved_pages)
+{
+	int err;
+
+	engine_lock_last(take->engine);
+	if (*i == 0)
+		choose(take);
+	err = move_some(take, i, left, moved_pages);
+	engine_unlock(take->engine);
+	return err;
+}
+
 /* Takes out up to a batch of pages, in `runs` runs at most. Returns how many. */
 static unsigned take_out(struct take *take, unsigned runs)
 {
@@ -186,11 +245,8 @@ static unsigned take_out(struct take *take, unsigned runs)
 	int err = 0;
 
 	while (!err && runs && (i == 0 || i < take->victim_count)) {
-		engine_lock_last(engine);
-		if (i == 0)
-			choose(take);
-		err = move_some(take, &i, &runs, &moved);
-		engine_unlock(engine);
+		err = engine->caps.move ? move_runs(take, &i, &runs, &moved)
+					: remap_some(take, &i, &runs, &moved);
 		if (!take->victim_count)
 			break;
 	}
@@ -258,10 +314,14 @@ static uint64_t pages_over(const struct engine *engine, uint64_t mark)
 
 static bool may_take(struct take *take)
 {
-	const struct engine *engine = take->engine;
+	struct engine *engine = take->engine;
 
+	if (!engine->caps.move && remap_must_stay(engine)) {
+		take->barren = true;
+		return false;
+	}
 	return stage_level(&engine->stage) < engine->budget.staged &&
-	       writer_has_room(engine->writer);
+	       engine->stage.mappings < REMAP_MAX_MAPPINGS && writer_has_room(engine->writer);
 }
 
 /* One step towards the mark `low`. Under the take lock. */
@@ -283,7 +343,8 @@ unsigned take_some(struct engine *engine)
 	struct take *take = engine->take;
 	unsigned did;
 
-	if (atomic_load_explicit(&engine->recalls, memory_order_relaxed) ||
+	if (!engine->caps.move || /* then it would wait for itself: remap.h */
+	    atomic_load_explicit(&engine->recalls, memory_order_relaxed) ||
 	    atomic_load_explicit(&engine->phase, memory_order_relaxed) != ENGINE_ACTIVE ||
 	    !lock_try(&take->lock))
 		return 0;
@@ -409,6 +470,7 @@ int take_start(struct engine *engine)
 	if (!take)
 		return -ENOMEM;
 	take->engine = engine;
+	take->longest = REMAP_MAX_PAGES;
 	engine->take = take;
 	return thread_start(run, take);
 }

@@ -1,5 +1,7 @@
 #include "pager/transports.h"
 
+#include "pager/pins.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -7,13 +9,16 @@
 static int open_one(struct transports *transports, enum tp_kind kind)
 {
 	struct tp *tp;
-	int err = tp_open(kind, &transports->options, &tp);
+	int err;
 
+	pins_begin();
+	err = tp_open(kind, &transports->options, &tp);
 	for (unsigned i = 0; i < transports->region_count && !err; i++) {
 		err = tp_register(tp, transports->regions[i].base, transports->regions[i].bytes);
 		if (err)
 			tp_close(tp);
 	}
+	pins_end();
 	if (!err)
 		transports->tps[kind] = tp;
 	return err;
@@ -36,10 +41,12 @@ int transports_open(struct transports *transports, const struct tp_options *opti
 
 void transports_close(struct transports *transports)
 {
+	pins_begin();
 	for (unsigned kind = 0; kind < TP_KINDS; kind++) {
 		tp_close(transports->tps[kind]);
 		transports->tps[kind] = NULL;
 	}
+	pins_end();
 }
 
 int transports_get(struct transports *transports, enum tp_kind kind, struct tp **out)
@@ -61,9 +68,11 @@ static int register_all(struct transports *transports, void *base, size_t bytes)
 
 	if (transports->region_count == TRANSPORTS_REGIONS)
 		return -ENOSPC;
+	pins_begin();
 	for (unsigned kind = 0; kind < TP_KINDS && !err; kind++)
 		if (transports->tps[kind])
 			err = tp_register(transports->tps[kind], base, bytes);
+	pins_end();
 	if (err)
 		return err;
 	transports->regions[transports->region_count].base = base;

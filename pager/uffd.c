@@ -118,6 +118,7 @@ void uffd_probe(struct uffd_caps *out)
 	}
 	out->features = offered;
 	out->move = offered & UFFD_FEATURE_MOVE;
+	out->protect = offered & UFFD_FEATURE_PAGEFAULT_FLAG_WP;
 	out->thread_id = offered & UFFD_FEATURE_THREAD_ID;
 	out->events = (offered & MAP_EVENTS) == MAP_EVENTS;
 	out->poison = offered & UFFD_FEATURE_POISON;
@@ -136,8 +137,9 @@ const char *uffd_why_not(const struct uffd_caps *caps)
 	if (!caps->events)
 		return "this kernel's userfaultfd does not report changes of the map; it needs "
 		       "Linux 4.14";
-	if (!caps->move)
-		return "this kernel has no UFFDIO_MOVE; it needs Linux 6.8";
+	if (!caps->move && !caps->protect)
+		return "this kernel's userfaultfd can neither move nor protect pages; it needs "
+		       "Linux 6.8, or on x86 5.7";
 	return NULL;
 }
 
@@ -168,11 +170,11 @@ int uffd_open(const struct uffd_caps *caps, bool with_events, int *out)
 	return 0;
 }
 
-int uffd_register(int fd, uint64_t start, uint64_t bytes)
+int uffd_register(int fd, uint64_t start, uint64_t bytes, bool protect)
 {
 	struct uffdio_register reg = {
 		.range = {.start = start, .len = bytes},
-		.mode = UFFDIO_REGISTER_MODE_MISSING,
+		.mode = UFFDIO_REGISTER_MODE_MISSING | (protect ? UFFDIO_REGISTER_MODE_WP : 0),
 	};
 
 	return ioctl(fd, UFFDIO_REGISTER, &reg) == 0 ? 0 : -errno;
@@ -256,6 +258,16 @@ int uffd_move(int fd, uint64_t to, uint64_t from, uint64_t bytes, bool skip_hole
 	return err;
 }
 
+int uffd_protect(int fd, uint64_t start, uint64_t bytes, bool on)
+{
+	struct uffdio_writeprotect protect = {
+		.range = {.start = start, .len = bytes},
+		.mode = on ? UFFDIO_WRITEPROTECT_MODE_WP : 0,
+	};
+
+	return ioctl(fd, UFFDIO_WRITEPROTECT, &protect) == 0 ? 0 : -errno;
+}
+
 /* UFFDIO_CONTINUE is for shared memory: on ours it does nothing, but says EAGAIN before EINVAL. */
 bool uffd_is_changing(int fd, uint64_t own)
 {
@@ -279,6 +291,7 @@ static void translate(const struct uffd_msg *msg, struct uffd_event *out)
 		out->fault.address = msg->arg.pagefault.address & ~(PAGE_BYTES - 1);
 		out->fault.tid = msg->arg.pagefault.feat.ptid;
 		out->fault.write = msg->arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WRITE;
+		out->fault.protected = msg->arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WP;
 		break;
 	case UFFD_EVENT_FORK:
 		out->kind = UFFD_FORK;

@@ -21,9 +21,10 @@ enum uffd_way { UFFD_NONE, UFFD_SYSCALL, UFFD_DEVICE, UFFD_USER_ONLY };
 
 struct uffd_caps {
 	enum uffd_way
-		way; /* how this user may have one; UFFD_USER_ONLY cannot serve system calls */
-	int err;     /* why not, when way is UFFD_NONE: negative errno */
-	bool move;   /* UFFDIO_MOVE, Linux 6.8 */
+		way;  /* how this user may have one; UFFD_USER_ONLY cannot serve system calls */
+	int err;      /* why not, when way is UFFD_NONE: negative errno */
+	bool move;    /* UFFDIO_MOVE, Linux 6.8 */
+	bool protect; /* UFFDIO_WRITEPROTECT, Linux 5.7 */
 	bool thread_id;
 	bool events;	  /* remap, remove, unmap */
 	bool fork_events; /* needs CAP_SYS_PTRACE */
@@ -45,7 +46,8 @@ const char *uffd_why_not(const struct uffd_caps *caps);
  */
 int uffd_open(const struct uffd_caps *caps, bool with_events, int *out) MUST_CHECK;
 
-int uffd_register(int fd, uint64_t start, uint64_t bytes) MUST_CHECK;
+/* Pages that are missing are reported; protect: writes to protected ones too. */
+int uffd_register(int fd, uint64_t start, uint64_t bytes, bool protect) MUST_CHECK;
 int uffd_unregister(int fd, uint64_t start, uint64_t bytes) MUST_CHECK;
 
 /*
@@ -67,8 +69,13 @@ int uffd_move(int fd, uint64_t to, uint64_t from, uint64_t bytes, bool skip_hole
 	      uint64_t *done) MUST_CHECK;
 
 /*
- * Whether a change of the map waits to be read. `own` is an address that is registered with fd and
- * that the program does not know.
+ * Protects the pages that are there, within one mapping registered with `protect`, from writing:
+ * who writes waits until they are let go of again, or placed anew. Letting go wakes who waits.
+ */
+int uffd_protect(int fd, uint64_t start, uint64_t bytes, bool on) MUST_CHECK;
+
+/*
+ * Whether a change of the map waits to be read. `own` is an address of the engine's own.
  */
 bool uffd_is_changing(int fd, uint64_t own) MUST_CHECK;
 
@@ -83,6 +90,7 @@ struct uffd_event {
 			uint64_t address; /* start of the page */
 			uint32_t tid;
 			bool write;
+			bool protected; /* the page is there: see uffd_protect() */
 		} fault;
 		int child; /* fork: the child's descriptor, owned by the reader */
 		struct {

@@ -148,9 +148,11 @@ void writer_look(struct writer *writer, uint64_t first, uint64_t end)
 	uint32_t n = (uint32_t)(end - first);
 
 	for (uint32_t i = 0; i < n; i++) {
-		const void *page = (const void *)(uintptr_t)stage_address(
-			&engine->stage, stage_place(&engine->stage, first + i));
+		uint32_t place = stage_place(&engine->stage, first + i);
+		const void *page = (const void *)(uintptr_t)stage_address(&engine->stage, place);
 
+		if (engine->stage.phases[place] != STAGE_BUSY) /* it never came: remap.h */
+			continue;
 		sights[i].hash = (struct hash128){0, 0};
 		sights[i].one_word = is_one_word(page, &sights[i].hash.low);
 		if (!sights[i].one_word)
@@ -161,7 +163,7 @@ void writer_look(struct writer *writer, uint64_t first, uint64_t end)
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t place = stage_place(&engine->stage, first + i);
 
-		if (judge(writer, place, &sights[i]))
+		if (engine->stage.phases[place] == STAGE_BUSY && judge(writer, place, &sights[i]))
 			batch->outs[batch->pages++] =
 				(struct out){PAGE_NO_ID, STORE_NO_SLOT, place, sights[i].hash};
 	}

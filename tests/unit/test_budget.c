@@ -1,6 +1,7 @@
 #include "pager/budget.h"
 
 #include "common/base/compiler.h"
+#include "pager/allowance.h"
 #include "pager/config.h"
 #include "tests/suite.h"
 
@@ -69,6 +70,70 @@ static void the_watcher_wakes_before_the_fastest_program_is_there(void)
 	}
 }
 
+static void a_budget_within_a_limit_keeps_its_bound_below_it(void)
+{
+	CU_ASSERT_EQUAL(budget_within(0), 0);
+	CU_ASSERT_EQUAL(budget_within(32u << 20), 0);
+	for (uint64_t limit = 64u << 20; limit < (uint64_t)1 << 40; limit += limit / 5) {
+		uint64_t bytes = budget_within(limit);
+
+		CU_ASSERT(bytes + bytes / 8 + (32u << 20) < limit);
+		CU_ASSERT(limit < (256u << 20) || bytes > limit / 10 * 6);
+	}
+}
+
+static void a_change_leaves_what_memory_was_set_aside_for(void)
+{
+	struct budget budget = budget_of(64u << 20), large = budget_of(1u << 30);
+	uint32_t staged = budget.staged;
+
+	budget_change(&budget, 1u << 30);
+	CU_ASSERT_EQUAL(budget.pages, large.pages);
+	CU_ASSERT_EQUAL(budget.low, large.low);
+	CU_ASSERT_EQUAL(budget.high, large.high);
+	CU_ASSERT_EQUAL(budget.hard, large.hard);
+	CU_ASSERT_EQUAL(budget.near, large.near);
+	CU_ASSERT_EQUAL(budget.adopt, large.adopt);
+	CU_ASSERT_EQUAL(budget.staged, staged);
+}
+
+/* ---- what the user leaves to the group's limit ---- */
+
+#define GIB ((uint64_t)1 << 30)
+
+static void a_size_is_a_size(void)
+{
+	const struct config config = {.local = CONFIG_LOCAL_SIZE, .local_bytes = 77u << 20};
+
+	CU_ASSERT_FALSE(allowance_moves(&config));
+	CU_ASSERT_EQUAL(allowance_of(&config, 0, GIB, GIB), 77u << 20);
+	CU_ASSERT_EQUAL(allowance(&config, 5), 77u << 20);
+}
+
+static void a_percentage_is_of_the_limit(void)
+{
+	const struct config config = {.local = CONFIG_LOCAL_PERCENT, .local_percent = 25};
+
+	CU_ASSERT_TRUE(allowance_moves(&config));
+	CU_ASSERT_EQUAL(allowance_of(&config, 0, 100 * GIB, 3), 25 * GIB);
+	CU_ASSERT_EQUAL(allowance_of(&config, GIB, 100 * GIB, GIB), 25 * GIB);
+	CU_ASSERT_EQUAL(allowance_of(&config, 0, 1u << 20, 0), CONFIG_MIN_LOCAL);
+	/* whatever this machine has: a quarter of it is less than the whole */
+	CU_ASSERT(allowance(&config, 0) >= CONFIG_MIN_LOCAL);
+}
+
+static void auto_is_what_the_others_leave(void)
+{
+	const struct config config = {.local = CONFIG_LOCAL_AUTO};
+
+	CU_ASSERT_EQUAL(allowance_of(&config, 0, GIB, GIB), budget_within(GIB));
+	/* what is ours already counts as much as what is left */
+	CU_ASSERT_EQUAL(allowance_of(&config, GIB / 2, GIB, GIB / 4), budget_within(GIB / 4 * 3));
+	/* cache counts as left, and is not more than there is */
+	CU_ASSERT_EQUAL(allowance_of(&config, GIB, GIB, GIB), budget_within(GIB));
+	CU_ASSERT_EQUAL(allowance_of(&config, 0, GIB, 0), CONFIG_MIN_LOCAL);
+}
+
 int main(void)
 {
 	static const struct suite_test tests[] = {
@@ -77,6 +142,11 @@ int main(void)
 		SUITE_TEST(headroom_is_small_against_a_large_budget),
 		SUITE_TEST(the_watcher_sleeps_within_bounds),
 		SUITE_TEST(the_watcher_wakes_before_the_fastest_program_is_there),
+		SUITE_TEST(a_budget_within_a_limit_keeps_its_bound_below_it),
+		SUITE_TEST(a_change_leaves_what_memory_was_set_aside_for),
+		SUITE_TEST(a_size_is_a_size),
+		SUITE_TEST(a_percentage_is_of_the_limit),
+		SUITE_TEST(auto_is_what_the_others_leave),
 		SUITE_END,
 	};
 

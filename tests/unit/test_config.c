@@ -90,11 +90,12 @@ static void an_empty_environment_asks_for_nothing(void)
 {
 	CU_ASSERT_EQUAL(from_one(NULL), 0);
 	CU_ASSERT_EQUAL(config.donor_count, 0);
-	CU_ASSERT_EQUAL(config.local_bytes, 0);
+	CU_ASSERT_EQUAL(config.local, CONFIG_LOCAL_UNSET);
 	CU_ASSERT_EQUAL(config.transport, CONFIG_AUTO);
 	CU_ASSERT_EQUAL(config.log_level, LOG_WARN);
 	CU_ASSERT_FALSE(config.require);
 	CU_ASSERT_FALSE(config.quiet);
+	CU_ASSERT_TRUE(config.move);
 	CU_ASSERT_STRING_EQUAL(config.log_file, "");
 	CU_ASSERT_STRING_EQUAL(why, "untouched");
 }
@@ -110,20 +111,46 @@ static void an_empty_variable_counts_as_unset(void)
 
 static void every_variable_is_read(void)
 {
-	const char *const variables[] = {
-		"LIBPAGER_LOCAL=512M",	      "LIBPAGER_DONORS=10.0.0.7:7000 other",
-		"LIBPAGER_REQUIRE=1",	      "LIBPAGER_TRANSPORT=tcp",
-		"LIBPAGER_CPU_LATENCY=off",   "LIBPAGER_LOG=debug",
-		"LIBPAGER_LOG_FILE=/tmp/log", NULL};
+	const char *const variables[] = {"LIBPAGER_LOCAL=512M",
+					 "LIBPAGER_DONORS=10.0.0.7:7000 other",
+					 "LIBPAGER_REQUIRE=1",
+					 "LIBPAGER_TRANSPORT=tcp",
+					 "LIBPAGER_CPU_LATENCY=off",
+					 "LIBPAGER_LOG=debug",
+					 "LIBPAGER_LOG_FILE=/tmp/log",
+					 "LIBPAGER_MOVE=off",
+					 NULL};
 
 	CU_ASSERT_EQUAL_FATAL(from_env(variables), 0);
+	CU_ASSERT_EQUAL(config.local, CONFIG_LOCAL_SIZE);
 	CU_ASSERT_EQUAL(config.local_bytes, 512u << 20);
 	CU_ASSERT_EQUAL(config.donor_count, 2);
 	CU_ASSERT_EQUAL(config.transport, CONFIG_TCP);
 	CU_ASSERT_FALSE(config.keep_awake);
+	CU_ASSERT_FALSE(config.move);
 	CU_ASSERT_EQUAL(config.log_level, LOG_DEBUG);
 	CU_ASSERT_TRUE(config.require);
 	CU_ASSERT_STRING_EQUAL(config.log_file, "/tmp/log");
+}
+
+static void local_may_be_a_share_of_the_limit(void)
+{
+	static const char *const wrong[] = {
+		"LIBPAGER_LOCAL=0%",   "LIBPAGER_LOCAL=101%", "LIBPAGER_LOCAL=50%%",
+		"LIBPAGER_LOCAL=%",    "LIBPAGER_LOCAL=-5%",  "LIBPAGER_LOCAL=12345%",
+		"LIBPAGER_LOCAL=Auto", "LIBPAGER_LOCAL=5 %",  "LIBPAGER_LOCAL=autos",
+	};
+
+	CU_ASSERT_EQUAL(from_one("LIBPAGER_LOCAL=auto"), 0);
+	CU_ASSERT_EQUAL(config.local, CONFIG_LOCAL_AUTO);
+	CU_ASSERT_EQUAL(from_one("LIBPAGER_LOCAL=1%"), 0);
+	CU_ASSERT_EQUAL(config.local, CONFIG_LOCAL_PERCENT);
+	CU_ASSERT_EQUAL(config.local_percent, 1);
+	CU_ASSERT_EQUAL(from_one("LIBPAGER_LOCAL=100%"), 0);
+	CU_ASSERT_EQUAL(config.local_percent, 100);
+	for (unsigned i = 0; i < ARRAY_LEN(wrong); i++)
+		CU_ASSERT_EQUAL(from_one(wrong[i]), -EINVAL);
+	CU_ASSERT_PTR_NOT_NULL(strstr(why, "write for example 512M, 50% or auto"));
 }
 
 static void log_off_is_quiet_and_require_0_is_not(void)
@@ -137,14 +164,16 @@ static void log_off_is_quiet_and_require_0_is_not(void)
 static void a_wrong_text_is_named_with_what_was_expected(void)
 {
 	refused("LIBPAGER_LOCAL=12Q",
-		"LIBPAGER_LOCAL=12Q: not a size: write for example 512M or 4G");
-	refused("LIBPAGER_LOCAL=-1", "LIBPAGER_LOCAL=-1: not a size: write for example 512M or 4G");
+		"LIBPAGER_LOCAL=12Q: not a size: write for example 512M, 50% or auto");
+	refused("LIBPAGER_LOCAL=-1",
+		"LIBPAGER_LOCAL=-1: not a size: write for example 512M, 50% or auto");
 	refused("LIBPAGER_LOCAL=99999999999T", "LIBPAGER_LOCAL=99999999999T: too large a size");
 	refused("LIBPAGER_LOCAL=4M", "LIBPAGER_LOCAL=4M: too small: at least 8M is needed");
 	refused("LIBPAGER_LOCAL=0", "LIBPAGER_LOCAL=0: too small: at least 8M is needed");
 	refused("LIBPAGER_TRANSPORT=rdma",
 		"LIBPAGER_TRANSPORT=rdma: not a transport: write auto, shm, verbs or tcp");
 	refused("LIBPAGER_CPU_LATENCY=0", "LIBPAGER_CPU_LATENCY=0: write auto or off");
+	refused("LIBPAGER_MOVE=on", "LIBPAGER_MOVE=on: write auto or off");
 	refused("LIBPAGER_REQUIRE=yes", "LIBPAGER_REQUIRE=yes: write 0 or 1");
 	refused("LIBPAGER_LOG=loud",
 		"LIBPAGER_LOG=loud: not a log level: write debug, info, warn, error or off");
@@ -160,8 +189,9 @@ static void a_message_stays_one_line_that_keeps_its_advice(void)
 {
 	static char text[5000];
 
-	refused("LIBPAGER_LOCAL=1\n2", "LIBPAGER_LOCAL=1?2: not a size: write for example 512M or "
-				       "4G");
+	refused("LIBPAGER_LOCAL=1\n2",
+		"LIBPAGER_LOCAL=1?2: not a size: write for example 512M, 50% or "
+		"auto");
 	memset(text, 'x', sizeof(text) - 1);
 	memcpy(text, "LIBPAGER_DONORS=", 16);
 	CU_ASSERT_EQUAL(from_one(text), -EINVAL);
@@ -296,6 +326,7 @@ int main(void)
 		SUITE_TEST(an_empty_environment_asks_for_nothing),
 		SUITE_TEST(an_empty_variable_counts_as_unset),
 		SUITE_TEST(every_variable_is_read),
+		SUITE_TEST(local_may_be_a_share_of_the_limit),
 		SUITE_TEST(log_off_is_quiet_and_require_0_is_not),
 		SUITE_TEST(a_wrong_text_is_named_with_what_was_expected),
 		SUITE_TEST(a_message_stays_one_line_that_keeps_its_advice),

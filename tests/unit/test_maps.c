@@ -314,6 +314,29 @@ static void usage_grows_with_what_is_touched(void)
 	CU_ASSERT(anon[2] > anon[1] + pages / 4 * 3);
 }
 
+static uint64_t pinned_of(const char *status)
+{
+	return maps_parse_pinned(status, strlen(status));
+}
+
+static void pinned_memory_is_read_from_its_line(void)
+{
+	CU_ASSERT_EQUAL(pinned_of("Name:\tx\nVmLck:\t 4 kB\nVmPin:\t      64 kB\nVmHWM:"), 64);
+	CU_ASSERT_EQUAL(pinned_of("Name:\tx\nVmLck:\t 4 kB\nVmPin:\t       0 kB\nVmHWM:"), 0);
+	CU_ASSERT_EQUAL(pinned_of("Name:\tx\nVmPin:\t"), 0);
+	CU_ASSERT_EQUAL(pinned_of("Name:\tVmPin: 64 kB\n"), 0);
+	CU_ASSERT_EQUAL(pinned_of(""), 0);
+}
+
+static void this_process_has_pinned_nothing(void)
+{
+	int fd = maps_open_status();
+
+	CU_ASSERT_FATAL(fd >= 0);
+	CU_ASSERT_EQUAL(maps_pinned_kib(fd), 0);
+	close(fd);
+}
+
 int main(void)
 {
 	static const struct suite_test tests[] = {
@@ -330,6 +353,8 @@ int main(void)
 		SUITE_TEST(a_reservation_is_told_apart),
 		SUITE_TEST(a_mapping_is_found_by_an_address_in_it_or_before_it),
 		SUITE_TEST(usage_grows_with_what_is_touched),
+		SUITE_TEST(pinned_memory_is_read_from_its_line),
+		SUITE_TEST(this_process_has_pinned_nothing),
 		SUITE_END,
 	};
 
