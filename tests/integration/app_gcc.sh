@@ -5,7 +5,7 @@
 
 need gcc awk
 
-awk -v functions=$((300 * (1 + 3 * LONG))) 'BEGIN {
+awk -v functions="$(sized 75 300 1200)" 'BEGIN {
 	print "struct row { int a; long b; const char *name; double d[3]; };"
 	print "const struct row rows[] = {"
 	for (i = 0; i < functions * 400; i++)

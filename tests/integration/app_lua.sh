@@ -6,7 +6,8 @@
 need lua5.4
 
 cat >"$TMP/work.lua" <<'PROGRAM'
-local count = tonumber(arg[1])
+local count, words = tonumber(arg[1]), tonumber(arg[2])
+collectgarbage("setpause", tonumber(arg[3]))
 local seed = 1
 
 local function number()
@@ -25,7 +26,7 @@ local names, byname = {}, {}
 for i = 1, count do
 	local name = string.format("%x-%d", number(), i)
 	names[i] = name
-	byname[name] = {index = i, name:rep(60), {number()}}
+	byname[name] = {index = i, name:rep(words), {number()}}
 end
 collectgarbage()
 
@@ -57,4 +58,6 @@ end
 print("left", sum)
 PROGRAM
 
-real_program lua5.4 "$TMP/work.lua" $((25000 * (1 + 3 * LONG)))
+# How many, how long, and at what growth in per cent it collects by itself: where each of its passes over
+# all of them takes minutes, that is never.
+real_program lua5.4 "$TMP/work.lua" "$(sized 4700 25000 100000)" "$(sized 500 60 60)" "$(sized 1000 200 200)"

@@ -5,5 +5,5 @@
 
 need memcached
 
-real_program "$PROGS/prog_kv" memcached "$TMP/server.sock" $((37500 * (1 + 3 * LONG))) 8000 \
-	memcached -m $((512 * (1 + 3 * LONG))) -t 2 -s "$TMP/server.sock" -u "$(id -un)"
+real_program "$PROGS/prog_kv" memcached "$TMP/server.sock" "$(sized 4500 24000 150000)" 8000 \
+	memcached -m "$(sized 64 384 2048)" -t 2 -s "$TMP/server.sock" -u "$(id -un)"

@@ -11,7 +11,7 @@ use warnings;
 use integer;
 use Digest::MD5;
 
-my $count = shift;
+my ($count, $words) = @ARGV;
 my $seed = 1;
 
 sub number {
@@ -22,7 +22,7 @@ sub number {
 my (%table, @rows);
 for my $i (0 .. $count - 1) {
 	my $key = sprintf("%x-%d", number(), $i);
-	$table{$key} = [$i, $key x 60, number()];
+	$table{$key} = [$i, $key x $words, number()];
 	push @rows, $key;
 }
 my $md5 = Digest::MD5->new;
@@ -43,4 +43,4 @@ my $text = join ',', @sorted, @rows;
 print "left ", scalar(keys %table), ' ', length($text), ' ', $md5->add($text)->hexdigest, "\n";
 PROGRAM
 
-real_program env PERL_HASH_SEED=1 perl "$TMP/work.pl" $((30000 * (1 + 3 * LONG)))
+real_program env PERL_HASH_SEED=1 perl "$TMP/work.pl" "$(sized 7500 30000 120000)" "$(sized 400 60 60)"

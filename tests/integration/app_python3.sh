@@ -43,4 +43,4 @@ gc.collect()
 print("left", len(table), digest(table.items()), sum(map(sum, lists)))
 PROGRAM
 
-real_program env PYTHONHASHSEED=1 $PYTHON "$TMP/work.py" $((100000 * (1 + 3 * LONG)))
+real_program env PYTHONHASHSEED=1 $PYTHON "$TMP/work.py" "$(sized 46000 100000 400000)"

@@ -5,6 +5,6 @@
 
 need redis-server
 
-real_program "$PROGS/prog_kv" redis "$TMP/server.sock" $((37500 * (1 + 3 * LONG))) 8000 \
+real_program "$PROGS/prog_kv" redis "$TMP/server.sock" "$(sized 4500 37500 150000)" 8000 \
 	redis-server --save '' --appendonly no --port 0 --unixsocket "$TMP/server.sock" \
 	--dir "$TMP" --logfile "$TMP/server.log"

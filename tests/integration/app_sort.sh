@@ -5,9 +5,9 @@
 
 need sort awk
 
-awk -v lines=$((60000 * (1 + 3 * LONG))) 'BEGIN {
+awk -v lines="$(sized 5000 60000 240000)" -v length_of="$(sized 7000 1400 1400)" 'BEGIN {
 	seed = 1
-	rest = sprintf("%1400s", "in no order at all")
+	rest = sprintf("%" length_of "s", "in no order at all")
 	for (i = 0; i < lines; i++) {
 		seed = (seed * 16807) % 2147483647
 		printf "%010d line %d of the input, %s\n", seed, i, rest

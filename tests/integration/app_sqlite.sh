@@ -7,7 +7,7 @@ need sqlite3
 
 cat >"$TMP/work.sql" <<PROGRAM
 CREATE TABLE item(id INTEGER PRIMARY KEY, kind INTEGER, code INTEGER, body TEXT);
-WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n WHERE i < $((600000 * (1 + 3 * LONG))))
+WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n WHERE i < $(sized 75000 600000 2400000))
 INSERT INTO item SELECT i, i * 7919 % 1000, i * 2654435761 % 4294967296,
 	printf('%d:%x:', i, i * 2654435761 % 4294967296) || printf('%.*c', i % 100 + 150, char(97 + i % 26)) FROM n;
 CREATE TABLE kind(id INTEGER PRIMARY KEY, name TEXT);

@@ -6,7 +6,7 @@
 need xz awk
 
 # A text with long repetitions far apart: the whole dictionary is in use.
-awk -v lines=$((12000 * (1 + LONG))) 'BEGIN {
+awk -v lines="$(sized 8500 9000 24000)" 'BEGIN {
 	seed = 1
 	for (i = 0; i < lines; i++) {
 		seed = (seed * 16807) % 2147483647
@@ -23,8 +23,8 @@ xz -dc "$TMP/paged.out" | cmp - "$TMP/input" >&2 || fail "what was compressed is
 
 # Back: one text and then half of it again, so what repeats lies farther behind than half of the
 # memory reaches.
-LINES=560000
-awk -v lines=$LINES 'BEGIN {
+LINES=$(sized 420000 460000 560000)
+awk -v lines="$LINES" 'BEGIN {
 	for (i = 0; i < lines; i++)
 		printf "%d a line of the longer input, with number %d\n", i, (i * 48271) % 2147483647
 }' >"$TMP/base"

@@ -5,7 +5,8 @@
 # limit: 120
 . "$ROOT/tests/integration/lib_bad.sh"
 
-MIB=64
+FIRST=${TRANSPORTS%% *}
+MIB=$(sized 24 64 64)
 
 # loses WAY TRANSPORT
 loses() {
@@ -13,7 +14,7 @@ loses() {
 
 	note "$1, $2"
 	mkdir "$dir"
-	under 8M "$2" "$PROGS/prog_descriptors" "$1" $MIB 2 "$dir" || status=$?
+	under 8M "$2" "$PROGS/prog_descriptors" "$1" "$MIB" 2 "$dir" || status=$?
 	[ $status -eq 0 ] ||
 		fail "status $status: $(tail -n 3 "$dir/result"); engine: $(cat "$TMP/engine.log")"
 	have '^right$' "$dir/result" "no result"
@@ -23,7 +24,7 @@ loses() {
 # on_stderr COMMAND...: paged, and what is said goes to standard error.
 on_stderr() {
 	env LD_PRELOAD="$LIBRARY" LIBPAGER_LOCAL=8M LIBPAGER_LOG=info \
-		LIBPAGER_DONORS="unix:$DONOR_SOCK" "$@"
+		LIBPAGER_TRANSPORT="$FIRST" LIBPAGER_DONORS="$(donor_of "$FIRST")" "$@"
 }
 
 files_are_right() {
@@ -38,7 +39,7 @@ files_are_right() {
 without_stderr() {
 	note "no standard error from the start"
 	mkdir "$TMP/without"
-	on_stderr "$PROGS/prog_descriptors" none $MIB 2 "$TMP/without" 2>&- ||
+	on_stderr "$PROGS/prog_descriptors" none "$MIB" 2 "$TMP/without" 2>&- ||
 		fail "status $?: $(cat "$TMP/without/result")"
 	files_are_right "$TMP/without"
 }
@@ -57,7 +58,7 @@ threads_with() {
 keeps_out_of_the_programs_table() {
 	note "a log file"
 	: >"$TMP/ours"
-	start_program shm "$PROGS/prog_pattern" 48 2 2 9<"$TMP/ours"
+	start_program "$FIRST" "$PROGS/prog_pattern" "$(sized 36 48 48)" 2 2 9<"$TMP/ours"
 	threads_with "$TMP/ours" "$PROGRAM_PID" >"$TMP/threads"
 	have '^prog_pattern$' "$TMP/threads" "the program has not its own file: the test is wrong"
 	! grep libpager "$TMP/threads" >&2 || fail "a thread of libpager's is in the program's table"
@@ -70,22 +71,24 @@ has_files_in_place_of_stderr() {
 
 	note "$1, and its donor goes"
 	mkdir "$dir"
-	on_stderr "$PROGS/prog_descriptors" "$1" $MIB 1000 "$dir" 2>"$TMP/err" &
+	on_stderr "$PROGS/prog_descriptors" "$1" "$MIB" 1000 "$dir" 2>"$TMP/err" &
 	pid=$!
 	wait_for 10 grep -qs begun "$dir/result" || fail "it does not begin: $(cat "$TMP/err")"
 	kill_donor "$DONOR_PID"
 	wait $pid 2>/dev/null || status=$?
 	[ $status -eq $BUS ] || fail "status $status: $(cat "$dir/result")"
 	files_are_right "$dir"
-	have 'connected over shm' "$TMP/err" "no lines while standard error was there"
+	have "connected over $FIRST" "$TMP/err" "no lines while standard error was there"
 }
 
 start_donor 640M
 for way in none close close_range closefrom raw list dup2; do
-	loses $way shm
+	loses $way "$FIRST"
 done
-for way in close dup2; do
-	loses $way tcp
+for transport in ${TRANSPORTS#"$FIRST"}; do
+	for way in close dup2; do
+		loses $way "$transport"
+	done
 done
 without_stderr
 keeps_out_of_the_programs_table

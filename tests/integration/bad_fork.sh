@@ -7,7 +7,8 @@
 
 need_root
 need unshare
-MIB=48
+MIB=$(sized 12 48 48)
+LOCAL=$(sized 8 12 12)M
 FORKS=2 # prog_fork tries each way so often; the first time there may be nothing out yet
 
 # What the host has, as this program is told.
@@ -18,9 +19,9 @@ AS_USER=(unshare --mount sh -c 'mount --bind "$0" /proc/meminfo && exec "$@"' "$
 	skip "no file can be put in the place of /proc/meminfo here"
 
 start_donor 512M
-for transport in shm tcp; do
+for transport in $TRANSPORTS; do
 	note "$transport"
-	under 12M $transport "$PROGS/prog_fork" $MIB fork vfork system popen posix_spawn \
+	under "$LOCAL" "$transport" "$PROGS/prog_fork" "$MIB" fork vfork system popen posix_spawn \
 		>"$TMP/out" 2>"$TMP/err" ||
 		fail "status $?: $(cat "$TMP/err" "$TMP/engine.log")"
 	printf '%s\n' 'fork refused' 'vfork right' 'system right' 'popen right' \
@@ -35,10 +36,10 @@ for transport in shm tcp; do
 done
 
 note "nothing is out"
-under 64M shm timeout 10 /bin/echo hello >"$TMP/out" || fail "status $?"
+under 64M "$transport" timeout 10 /bin/echo hello >"$TMP/out" || fail "status $?"
 [ "$(cat "$TMP/out")" = hello ] || fail "a small program cannot fork"
 
 note "with memory"
 AS_USER=()
-under 12M shm "$PROGS/prog_fork" $MIB fork >"$TMP/out" || fail "status $?"
+under "$LOCAL" "$transport" "$PROGS/prog_fork" "$MIB" fork >"$TMP/out" || fail "status $?"
 have '^fork right$' "$TMP/out" "it was not the memory: $(cat "$TMP/out")"

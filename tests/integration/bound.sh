@@ -4,21 +4,21 @@
 # limit: 300
 . "$ROOT/tests/integration/lib.sh"
 
-MIB=$((512 * (1 + 3 * LONG)))
+MIB=$(sized 36 512 2048)
 LOCAL_KIB=$((MIB * 1024 / 4))
 
 start_donor $((MIB * 3))M
-for transport in shm tcp; do
+for transport in $TRANSPORTS; do
 	for way in mmap malloc calloc brk; do
 		for threads in 1 2; do
 			[ "$way-$threads" != brk-2 ] || continue
 			note "$way, $threads threads"
-			paged $LOCAL_KIB $transport "$PROGS/prog_alloc" $way $MIB $threads
+			paged $LOCAL_KIB "$transport" "$PROGS/prog_alloc" $way "$MIB" $threads
 		done
 	done
 done
 for way in mmap malloc; do
 	note "$way, twice the budget"
-	paged $((MIB * 1024 / 2)) shm "$PROGS/prog_alloc" $way $MIB 2
+	paged $((MIB * 1024 / 2)) "${TRANSPORTS%% *}" "$PROGS/prog_alloc" $way "$MIB" 2
 done
 stop_donor

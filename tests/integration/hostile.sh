@@ -6,7 +6,7 @@
 . "$ROOT/tests/integration/lib.sh"
 
 CLIENT=$PROGS/prog_donor_client
-TIMES=$((LONG ? 8 : 1))
+TIMES=$(sized 1 1 8)
 SLACK_KIB=2048 # the allocator's own
 
 descriptors() {

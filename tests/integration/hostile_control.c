@@ -107,7 +107,7 @@ void oversize(unsigned count)
 		refuse_header(door, 1, WIRE_RENEW, 0);
 		refuse_header(door, WIRE_MAX_PAYLOAD, WIRE_HELLO, 0);
 		refuse_header(door, 0, 0, 0);
-		refuse_header(door, 0, WIRE_BYE + 1, 0);
+		refuse_header(door, 0, WIRE_SOLE + 1, 0);
 		refuse_header(door, 0, WIRE_RENEW, 1);
 	}
 	pour(DOOR_TCP);
@@ -148,10 +148,12 @@ void out_of_turn(unsigned count)
 		{.type = WIRE_GRANT, .grant = {.count = 1}},
 		{.type = WIRE_RENEWED},
 		{.type = WIRE_REVOKED, .keys = {.count = WIRE_MAX_LEASES}},
+		{.type = WIRE_SOLE},
 		{.type = WIRE_LEASE, .lease = {1, 1}},
 		{.type = WIRE_RETURN},
 		{.type = WIRE_RENEW},
 		{.type = WIRE_BYE},
+		{.type = WIRE_SHARE, .share = {.count = 1}},
 	};
 	struct visit visit;
 
@@ -166,7 +168,7 @@ void out_of_turn(unsigned count)
 			say_message(fd, &messages[which]);
 			hear_refusal(fd, WIRE_E_PROTOCOL, wire_type_name(messages[which].type));
 		}
-		if (which < 6) {
+		if (which < 7) {
 			visit_begin(&visit, door);
 			say_message(visit.fd, &messages[which]);
 			hear_refusal(visit.fd, WIRE_E_PROTOCOL,

@@ -2,8 +2,9 @@
 #
 # What the integration tests share; each test sources it first. README.md says what a test is.
 #
-# From the runner: BUILD, TMP, ROOT, LONG (0 or 1). From whoever has other hosts or transports:
-# DONOR_HOST, an IPv4 address of this host, and TRANSPORTS and SHARES, of real_program().
+# From the runner: BUILD, TMP, ROOT, SIZE (small, usual or long). From whoever has other hosts or
+# transports: DONOR_HOST, an IPv4 address of this host, TRANSPORTS, all that are tested, and SHARES, of
+# real_program(). From who wants to see Linux before 6.8 on a newer one: MOVE=off.
 
 set -u
 
@@ -29,6 +30,7 @@ PROGS=$BUILD/tests/integration # the prog_*.c of this directory
 
 unset LD_PRELOAD "${!LIBPAGER_@}"
 export LC_ALL=C
+[ -z "${MOVE:-}" ] || export LIBPAGER_MOVE=$MOVE
 
 # ---- results ----
 
@@ -90,8 +92,23 @@ wait_for() {
 	done
 }
 
+# sized SMALL USUAL LONG: the number for the sizes that were chosen.
+sized() {
+	# shellcheck disable=SC2153 # the runner's
+	case $SIZE in
+	small) echo "$1" ;;
+	usual) echo "$2" ;;
+	*) echo "$3" ;;
+	esac
+}
+
 gone() {
 	! kill -0 "$1" 2>/dev/null
+}
+
+# Whether pages are taken out with UFFDIO_MOVE here.
+has_move() {
+	[ "${LIBPAGER_MOVE:-auto}" = auto ] && ! "$PAGERCTL" doctor | grep -q 'lacks.* MOVE'
 }
 
 # ---- donors ----
@@ -102,10 +119,13 @@ start_donor() {
 	local size=$1
 
 	shift
+	# A slab is filled with zeros first, and a busy emulated machine may stand still for ten seconds.
+	[ "$SIZE" != small ] || set -- --slab-size 8M --lease 60s "$@"
 	_donors=$((_donors + 1))
 	DONOR_SOCK=$TMP/donor$_donors.sock
 	DONOR_LOG=$TMP/donor$_donors.log
-	"$DONORD" --size "$size" --listen "$DONOR_HOST:0" --local-socket "$DONOR_SOCK" "$@" \
+	# Memory of malloc(3) that is read before it is written must be noticed here.
+	MALLOC_PERTURB_=85 "$DONORD" --size "$size" --listen "$DONOR_HOST:0" --local-socket "$DONOR_SOCK" "$@" \
 		>"$DONOR_LOG" 2>&1 &
 	DONOR_PID=$!
 	wait_for 10 _donor_answered || fail "donord did not get ready: $(tail -n 5 "$DONOR_LOG")"

@@ -24,7 +24,7 @@ one_line() {
 
 # fake WAY: sets DONOR_PORT. It ends with the test.
 fake() {
-	"$PROGS/prog_fake_donor" "$1" >"$TMP/fake.port" &
+	"$PROGS/prog_fake_donor" "$1" "$DONOR_HOST" >"$TMP/fake.port" &
 	wait_for 5 test -s "$TMP/fake.port" || fail "no fake donor"
 	DONOR_PORT=$(cat "$TMP/fake.port")
 	rm "$TMP/fake.port"

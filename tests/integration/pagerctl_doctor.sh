@@ -20,28 +20,27 @@ each_line_is_a_verdict() {
 }
 
 start_donor 64M --slab-size 32M
+DONOR=$DONOR_HOST:$DONOR_PORT
 
 # ---- a donor that works ----
 
-"$PAGERCTL" doctor --json >"$TMP/host" || true
-grep -q 'has MOVE' "$TMP/host" || skip "this kernel has no UFFDIO_MOVE"
-
-examine 0 --donor "127.0.0.1:$DONOR_PORT"
+examine 0 --donor "$DONOR"
 each_line_is_a_verdict
-have "^ok +donor +127.0.0.1:$DONOR_PORT: .* free, over shm, 4 KiB in [0-9.]+ [nu]s" \
+have "^ok +donor +$DONOR: .* free, over shm, 4 KiB in [0-9.]+ [nu]s" \
 	"$TMP/out" "nothing measured over shm"
 have '^paging works here$' "$TMP/out" "no verdict"
 for check in kernel userfaultfd features library io_uring 'memory lock' rdma 'memory cgroup' \
 	'huge pages' statistics cpu-latency; do
 	have "^(ok|warn) +$check " "$TMP/out" "nothing about $check"
 done
-examine 0 --transport tcp --donor "127.0.0.1:$DONOR_PORT"
-have "^ok +donor .* over tcp, 4 KiB in " "$TMP/out" "nothing measured over tcp"
-examine 0 --donor "unix:$DONOR_SOCK"
+for transport in $TRANSPORTS; do
+	examine 0 --transport "$transport" --donor "$(donor_of "$transport")"
+	have "^ok +donor .* over $transport, 4 KiB in " "$TMP/out" "nothing measured over $transport"
+done
 LIBPAGER_DONORS=unix:$DONOR_SOCK examine 0
 have '^ok +donor +unix:' "$TMP/out" "the variable is not read"
 
-examine 0 --json --donor "127.0.0.1:$DONOR_PORT"
+examine 0 --json --donor "$DONOR"
 perl -MJSON::PP -e '
 	my $all = decode_json(join "", <STDIN>);
 	die "works\n" unless $all->{works};
@@ -58,7 +57,7 @@ perl -MJSON::PP -e '
 
 # It gives back what it leased. (The donor empties a slab, and only then it is free again.)
 finds_all_free() {
-	examine 0 --donor "127.0.0.1:$DONOR_PORT"
+	examine 0 --donor "$DONOR"
 	grep -q '64.0 MiB free' "$TMP/out"
 }
 for _ in 1 2 3; do
@@ -67,7 +66,7 @@ done
 
 # ---- some work, some do not ----
 
-examine 0 --donor 127.0.0.1:1 --donor "127.0.0.1:$DONOR_PORT"
+examine 0 --donor 127.0.0.1:1 --donor "$DONOR"
 have '^warn +donor +127.0.0.1:1: .*refused; fix: ' "$TMP/out" "no word of the one that is away"
 have '^paging works here$' "$TMP/out" "one donor is enough"
 
@@ -97,10 +96,10 @@ have '^bad +donor .*; fix: ' "$TMP/out" "something else that listens passes for 
 kill $other
 
 # Both slabs are somebody else's.
-"$PROGS/prog_donor_client" "127.0.0.1:$DONOR_PORT" hello lease 2 sleep 8000 >"$TMP/holder" &
+"$PROGS/prog_donor_client" "$DONOR" hello lease 2 sleep 8000 >"$TMP/holder" &
 holder=$!
 wait_for 10 grep -q '^granted 2' "$TMP/holder" || fail "no leases: $(cat "$TMP/holder")"
-examine 1 --donor "127.0.0.1:$DONOR_PORT"
+examine 1 --donor "$DONOR"
 have '^bad +donor .*full: all of its 2 slabs are lent; fix: ' "$TMP/out" "does not say full"
 kill $holder
 

@@ -10,15 +10,16 @@ need_root
 need perl
 
 # shellcheck disable=SC2016 # perl's, not ours
-BECOMES='use POSIX; my @x = map { sprintf("%040d", $_) } 1 .. 400000;
+BECOMES='use POSIX; my @x = map { sprintf("%040d", $_) } 1 .. shift;
 	POSIX::setgid(65534) == 0 or die; POSIX::setuid(65534) == 0 or die;
 	print "user $<\n"; my $n = 0; $n += $_ for @x; print "$n\n";
 	@x = map { sprintf("%041d", $_) } @x; $n = 0; $n += $_ for @x; print "$n\n"'
 
+COUNT=$(sized 100000 400000 400000)
 start_donor 512M
-for transport in shm tcp; do
-	perl -e "$BECOMES" >"$TMP/plain.out" || fail "plain: status $?"
-	under 16M $transport perl -e "$BECOMES" >"$TMP/paged.out" || fail "status $?"
+for transport in $TRANSPORTS; do
+	perl -e "$BECOMES" "$COUNT" >"$TMP/plain.out" || fail "plain: status $?"
+	under 16M "$transport" perl -e "$BECOMES" "$COUNT" >"$TMP/paged.out" || fail "status $?"
 	same_output "$TMP/plain.out" "$TMP/paged.out"
 	really_paged
 done

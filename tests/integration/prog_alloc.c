@@ -7,10 +7,10 @@
  * brk has one thread: it moves one end of one heap.
  */
 #include "common/base/compiler.h"
+#include "tests/integration/give_up.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -43,18 +43,6 @@ struct worker {
 	uint64_t first; /* number of its first piece */
 	const char *wrong;
 };
-
-static NORETURN PRINTF_LIKE(1, 2) void give_up(const char *fmt, ...)
-{
-	va_list args;
-
-	va_start(args, fmt);
-	fputs("prog_alloc: ", stderr);
-	vfprintf(stderr, fmt, args);
-	fputc('\n', stderr);
-	va_end(args);
-	exit(1);
-}
 
 static void *by_mmap(size_t bytes)
 {

@@ -14,6 +14,9 @@
  *   zeros            all leases read as zeros         "zeros 96 MiB"
  *   write, check     all leases, a pattern each       "wrote 96 MiB", "checked 96 MiB"
  *   thief            another session tries the keys   "refused: Permission denied"
+ *   fork             another session, which shares all leases and is the client from now on
+ *                                                    "shared 3 of 3"
+ *   swap             the one before that is, again    "swapped"
  *   raw HEX          these bytes on the connection    "sent 4 bytes"
  *   knock N          N connections opened and dropped "knocked 10000 times"
  *   open N           N connections opened and kept    "opened 300"
@@ -47,6 +50,7 @@ struct client {
 	uint32_t requests;
 	unsigned count;
 	struct tp_remote slabs[MAX_KEYS]; /* oldest first */
+	uint64_t names[MAX_KEYS]; /* what is written there begins with: the key when it was new */
 	uint32_t handles[MAX_KEYS];
 	unsigned attached; /* the first so many have handles */
 	struct tp *tp;
@@ -181,6 +185,7 @@ static int do_ask(struct client *client, const char *number)
 
 static void keep(struct client *client, const struct wire_slab *slab)
 {
+	client->names[client->count] = slab->key;
 	client->slabs[client->count++] = (struct tp_remote){
 		.key = slab->key,
 		.bytes = client->welcome.slab_bytes,
@@ -214,6 +219,7 @@ static void forget_slabs(struct client *client, unsigned n)
 	client->attached -= client->attached < n ? client->attached : n;
 	memmove(client->slabs, client->slabs + n, client->count * sizeof(client->slabs[0]));
 	memmove(client->handles, client->handles + n, client->count * sizeof(client->handles[0]));
+	memmove(client->names, client->names + n, client->count * sizeof(client->names[0]));
 }
 
 static int do_return(struct client *client, const char *number)
@@ -266,6 +272,9 @@ static int do_expect(struct client *client, const char *unused UNUSED)
 		return n;
 	else if (message.type == WIRE_REVOKED)
 		printf("REVOKED %u\n", message.keys.count);
+	else if (message.type == WIRE_SOLE)
+		printf("SOLE %u, shared %u times\n", message.sole.count,
+		       message.sole.leases[0].shares);
 	else if (message.type == WIRE_ERROR)
 		printf("ERROR %u %s\n", message.error.code, message.error.text);
 	else
@@ -368,7 +377,7 @@ static int pass_over(struct client *client, enum pass pass, unsigned lease)
 	if (err)
 		return err;
 	for (offset = 0; offset < client->welcome.slab_bytes; offset += sizeof(buffer)) {
-		uint8_t byte = pass == PASS_ZEROS ? 0 : pattern(client->slabs[lease].key, offset);
+		uint8_t byte = pass == PASS_ZEROS ? 0 : pattern(client->names[lease], offset);
 
 		memset(buffer, pass == PASS_WRITE ? byte : 0xee, sizeof(buffer));
 		err = transfer(client, op, client->handles[lease], offset);
@@ -435,6 +444,60 @@ static int do_thief(struct client *client, const char *unused UNUSED)
 	if (!err)
 		return -ENOTRECOVERABLE;
 	printf("refused: %s\n", strerror(-err));
+	return 0;
+}
+
+/* ---- two that share ---- */
+
+static struct client parent;
+
+static int share_all(struct client *child)
+{
+	struct wire_message message = {.type = WIRE_SHARE};
+	struct wire_share *share = &message.share;
+	int err;
+
+	if (parent.count > WIRE_MAX_LEASES)
+		return -EINVAL;
+	memcpy(share->token, parent.welcome.token, sizeof(share->token));
+	share->count = parent.count;
+	for (unsigned i = 0; i < parent.count; i++)
+		share->keys[i] = parent.slabs[i].key;
+	err = channel_send(&child->channel, &message);
+	if (!err)
+		err = await(child, WIRE_GRANT, &message);
+	for (unsigned i = 0; i < message.grant.count && !err; i++) {
+		keep(child, &message.grant.slabs[i]);
+		child->names[i] = parent.names[i];
+	}
+	return err;
+}
+
+static int do_fork(struct client *client, const char *unused UNUSED)
+{
+	int err;
+
+	parent = *client;
+	memset(client, 0, sizeof(*client));
+	err = client_open(client, parent.where);
+	if (!err)
+		err = greet(client);
+	if (!err)
+		err = share_all(client);
+	if (!err)
+		printf("shared %u of %u\n", client->count, parent.count);
+	return err;
+}
+
+/* With the parent in the place of the client, which loses nothing by it. */
+static int do_swap(struct client *client, const char *unused UNUSED)
+{
+	static struct client other;
+
+	other = *client;
+	*client = parent;
+	parent = other;
+	puts("swapped");
 	return 0;
 }
 
@@ -510,6 +573,7 @@ static const struct command commands[] = {
 	{"zeros", do_zeros, NONE},     {"write", do_write, NONE},   {"check", do_check, NONE},
 	{"thief", do_thief, NONE},     {"raw", do_raw, NEEDED},	    {"knock", do_knock, NEEDED},
 	{"open", do_open, NEEDED},     {"sleep", do_sleep, NEEDED}, {"verbs", do_data, ITSELF},
+	{"fork", do_fork, NONE},       {"swap", do_swap, NONE},
 };
 
 static const struct command *command_find(const char *name)

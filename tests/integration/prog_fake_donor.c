@@ -1,19 +1,19 @@
 /*
  * A donor that answers wrongly, each time in the same way: what an engine meets when it calls the
- * wrong port, another version, or a host that is ill. Listens on a free port of 127.0.0.1, which it
- * prints; serves until it is killed.
+ * wrong port, another version, or a host that is ill. Listens on a free port of an IPv4 address of
+ * this host, and prints which; serves until it is killed.
  *
- *   prog_fake_donor WAY       see ways[]
+ *   prog_fake_donor WAY ADDRESS       see ways[]
  */
 #include "common/base/compiler.h"
 #include "common/transport/tcp_frame.h"
 #include "common/wire/wire.h"
+#include "tests/integration/give_up.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -24,18 +24,6 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 #include <unistd.h>
-
-static NORETURN PRINTF_LIKE(1, 2) void give_up(const char *fmt, ...)
-{
-	va_list args;
-
-	va_start(args, fmt);
-	fputs("prog_fake_donor: ", stderr);
-	vfprintf(stderr, fmt, args);
-	fputc('\n', stderr);
-	va_end(args);
-	_exit(1);
-}
 
 static uint16_t listen_port;
 
@@ -406,13 +394,14 @@ static const struct {
 
 /* ---- listening ---- */
 
-static int listen_any(void)
+static int listen_at(const char *host)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET};
 	socklen_t len = sizeof(address);
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
-	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (inet_pton(AF_INET, host, &address.sin_addr) != 1)
+		give_up("%s: no IPv4 address", host);
 	if (fd < 0 || bind(fd, (struct sockaddr *)&address, len) || listen(fd, 16) ||
 	    getsockname(fd, (struct sockaddr *)&address, &len))
 		give_up("cannot listen: %s", strerror(errno));
@@ -448,13 +437,13 @@ int main(int argc, char **argv)
 		give_up("mmap: %s", strerror(errno));
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGCHLD, SIG_IGN);
-	for (i = 0; argc == 2 && i < ARRAY_LEN(ways); i++) {
+	for (i = 0; argc == 3 && i < ARRAY_LEN(ways); i++) {
 		if (strcmp(ways[i].name, argv[1]))
 			continue;
-		listener = listen_any();
+		listener = listen_at(argv[2]);
 		printf("%u\n", listen_port);
 		fflush(stdout);
 		serve(listener, ways[i].answer);
 	}
-	give_up("usage: prog_fake_donor WAY");
+	give_up("usage: prog_fake_donor WAY ADDRESS");
 }

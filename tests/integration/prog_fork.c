@@ -1,21 +1,22 @@
 /*
- * Fills memory with a pattern, makes processes in every way there is while most of it is out, and
- * lets parent and child check and change what they have: neither may see what the other wrote, and
- * neither a wrong byte. Ends with 0 and one line for each way.
+ * Fills memory with a pattern, waits until part of it is out, makes processes in every way there
+ * is, and lets parent and child check and change what they have: neither may see what the other
+ * wrote, and neither a wrong byte. Ends with 0 and one line for each way.
  *
  *   prog_fork MIB WAY...      WAY: fork, _Fork, clone, vfork, system, popen, posix_spawn, daemon,
- *                             twice, threads
+ *                             quiet, twice, threads
  *
  * A way that libpager refuses (ENOMEM) counts as refused, which is said; a wrong byte is not
  * refused.
  */
+#include "common/base/clock.h"
+#include "tests/integration/give_up.h"
 #include "tests/integration/pages.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -28,20 +29,15 @@
 #include <unistd.h>
 
 #define ROUNDS 2 /* of each way: the second meets what the first has left */
+#define WAIT_NS 30000000000u
+#define MAX_PAGES (1u << 20)
 
 static uint64_t *memory;
 static size_t page_count;
 
-static NORETURN PRINTF_LIKE(1, 2) void give_up(const char *fmt, ...)
+static void say_process(void)
 {
-	va_list args;
-
-	va_start(args, fmt);
-	fprintf(stderr, "prog_fork: process %d: ", getpid());
-	vfprintf(stderr, fmt, args);
-	fputc('\n', stderr);
-	va_end(args);
-	_exit(1);
+	fprintf(stderr, "process %d: ", getpid());
 }
 
 /* ---- the pattern ---- */
@@ -93,6 +89,32 @@ static void live_as_parent(pid_t child)
 	write_all(2, 0);
 }
 
+/* ---- until it is out ---- */
+
+static size_t count_present(void)
+{
+	static unsigned char present[MAX_PAGES];
+	size_t page, n = 0;
+
+	if (mincore(memory, page_count * PAGE_BYTES, present))
+		give_up("mincore: %s", strerror(errno));
+	for (page = 0; page < page_count; page++)
+		n += present[page] & 1;
+	return n;
+}
+
+/* Donors are still being connected when the memory is full, and all could be over before. */
+static void wait_until_out(void)
+{
+	uint64_t deadline = clock_ns() + WAIT_NS;
+
+	while (count_present() > page_count / 4 * 3) {
+		if (clock_ns() > deadline)
+			give_up("%zu of %zu pages are still here", count_present(), page_count);
+		usleep(1000);
+	}
+}
+
 /* ---- ways: each returns 0, or a negative errno if it is refused ---- */
 
 static int split(pid_t pid)
@@ -112,6 +134,30 @@ static int by_fork(void)
 	return split(fork());
 }
 
+static int wait_for_zero(pid_t pid, const char *what)
+{
+	int status;
+
+	if (waitpid(pid, &status, 0) != pid || status)
+		give_up("%s ended with wait status %#x", what, (unsigned)status);
+	check_all(1, 0, "parent, after a command");
+	return 0;
+}
+
+/* Nobody writes afterwards: what the child had stays shared until the engine sees to it. */
+static int by_quiet_fork(void)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		return -errno;
+	if (pid == 0) {
+		check_all(1, 0, "child, inherited");
+		_exit(0);
+	}
+	return wait_for_zero(pid, "the child");
+}
+
 static int by_plain_fork(void)
 {
 	return split(_Fork());
@@ -121,16 +167,6 @@ static int by_plain_fork(void)
 static int by_clone(void)
 {
 	return split((pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0));
-}
-
-static int wait_for_zero(pid_t pid, const char *what)
-{
-	int status;
-
-	if (waitpid(pid, &status, 0) != pid || status)
-		give_up("%s ended with wait status %#x", what, (unsigned)status);
-	check_all(1, 0, "parent, after a command");
-	return 0;
 }
 
 static int by_vfork(void)
@@ -289,6 +325,7 @@ static const struct {
 	{"popen", by_popen},
 	{"posix_spawn", by_posix_spawn},
 	{"daemon", by_daemon},
+	{"quiet", by_quiet_fork},
 	{"twice", by_fork_twice},
 	{"threads", by_fork_with_threads},
 };
@@ -311,6 +348,7 @@ static void run(const char *name)
 			give_up("%s: %s", name, strerror(-err));
 	}
 	check_all(1, 0, "afterwards");
+	wait_until_out(); /* what the child had a share in, too */
 	printf("%s %s\n", name, err ? "refused" : "right");
 	fflush(stdout);
 }
@@ -319,14 +357,18 @@ int main(int argc, char **argv)
 {
 	int i;
 
+	give_up_first = say_process;
 	if (argc < 3)
 		give_up("usage: prog_fork MIB WAY...");
 	page_count = (strtoull(argv[1], NULL, 10) << 20) / PAGE_BYTES;
+	if (page_count > MAX_PAGES)
+		give_up("%s MiB are too many", argv[1]);
 	memory = mmap(NULL, page_count * PAGE_BYTES, PROT_READ | PROT_WRITE,
 		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (memory == MAP_FAILED)
 		give_up("mmap: %s", strerror(errno));
 	write_all(1, 0);
+	wait_until_out();
 	for (i = 2; i < argc; i++)
 		run(argv[i]);
 	return 0;

@@ -9,10 +9,10 @@
  * in order.
  */
 #include "common/base/compiler.h"
+#include "tests/integration/give_up.h"
 
 #include <errno.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -45,18 +45,10 @@ struct protocol {
 
 static pid_t server;
 
-static NORETURN PRINTF_LIKE(1, 2) void give_up(const char *fmt, ...)
+static void kill_server(void)
 {
-	va_list args;
-
-	va_start(args, fmt);
-	fputs("prog_kv: ", stderr);
-	vfprintf(stderr, fmt, args);
-	fputc('\n', stderr);
-	va_end(args);
 	if (server > 0)
 		kill(server, SIGKILL);
-	exit(1);
 }
 
 /* ---- what is kept ---- */
@@ -278,6 +270,7 @@ int main(int argc, char **argv)
 	protocol = protocol_find(argv[1]);
 	values = strtoull(argv[3], NULL, 10);
 	unlink(argv[2]);
+	give_up_last = kill_server;
 	start_server(argv + 5);
 	peer_open(&peer, connect_server(argv[2]), strtoull(argv[4], NULL, 10));
 

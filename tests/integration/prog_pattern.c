@@ -12,12 +12,12 @@
  */
 #include "common/base/clock.h"
 #include "common/base/compiler.h"
+#include "tests/integration/give_up.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -49,18 +49,6 @@ struct worker {
 	uint64_t changes; /* of the map */
 	int pipe_fds[2];
 };
-
-static NORETURN PRINTF_LIKE(1, 2) void give_up(const char *fmt, ...)
-{
-	va_list args;
-
-	va_start(args, fmt);
-	fputs("prog_pattern: ", stderr);
-	vfprintf(stderr, fmt, args);
-	fputc('\n', stderr);
-	va_end(args);
-	exit(1);
-}
 
 static void must(int result, const char *what)
 {

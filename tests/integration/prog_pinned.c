@@ -4,18 +4,19 @@
  * on all the time. Meanwhile it works on other memory, several times the budget. The locked pages
  * must be resident at any moment; what is read must be in the buffers; all must be right.
  *
- *   prog_pinned MIB LOCKED_MIB SECONDS FILE
+ *   prog_pinned MIB LOCKED_MIB SECONDS [FILE]
  *
- * FILE is made and read with O_DIRECT. Ends with 0 and one line that says what was put to the test.
+ * FILE is made and read with O_DIRECT. Without one nothing is registered either, and locked pages
+ * are all that is put to the test. Ends with 0 and one line that says what was put to the test.
  */
 #include "common/base/clock.h"
+#include "tests/integration/give_up.h"
 #include "tests/integration/pages.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <liburing.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -35,18 +36,6 @@ static uint64_t *memory, *locked;
 static size_t page_count, locked_count;
 static atomic_bool enough;
 static _Atomic uint64_t direct_reads;
-
-static NORETURN PRINTF_LIKE(1, 2) void give_up(const char *fmt, ...)
-{
-	va_list args;
-
-	va_start(args, fmt);
-	fputs("prog_pinned: ", stderr);
-	vfprintf(stderr, fmt, args);
-	fputc('\n', stderr);
-	va_end(args);
-	_exit(1);
-}
 
 static void *map_pages(size_t pages)
 {
@@ -193,12 +182,13 @@ static unsigned work_until(uint64_t end_ns)
 
 int main(int argc, char **argv)
 {
+	const char *file = argc == 5 ? argv[4] : NULL;
+	bool has_ring = false;
 	pthread_t thread;
-	bool has_ring;
 	unsigned rounds;
 
-	if (argc != 5)
-		give_up("usage: prog_pinned MIB LOCKED_MIB SECONDS FILE");
+	if (argc != 4 && argc != 5)
+		give_up("usage: prog_pinned MIB LOCKED_MIB SECONDS [FILE]");
 	page_count = (strtoull(argv[1], NULL, 10) << 20) / PAGE_BYTES;
 	locked_count = (strtoull(argv[2], NULL, 10) << 20) / PAGE_BYTES;
 	memory = map_pages(page_count);
@@ -206,16 +196,19 @@ int main(int argc, char **argv)
 	write_pages(locked, locked_count, 7);
 	if (mlock(locked, locked_count * PAGE_BYTES))
 		give_up("mlock: %s", strerror(errno));
-	make_file(argv[4]);
-	has_ring = register_buffers();
+	if (file) {
+		make_file(file);
+		has_ring = register_buffers();
+	}
 	write_pages(memory, page_count, 0);
-	if (pthread_create(&thread, NULL, read_directly, argv[4]))
+	if (file && pthread_create(&thread, NULL, read_directly, argv[4]))
 		give_up("no thread");
 	rounds = work_until(clock_ns() + strtoull(argv[3], NULL, 10) * 1000000000u);
 	if (has_ring)
 		end_reads(9);
 	atomic_store(&enough, true);
-	pthread_join(thread, NULL);
+	if (file)
+		pthread_join(thread, NULL);
 	printf("right: %u rounds, %s, %llu direct reads\n", rounds,
 	       has_ring ? "registered buffers" : "no io_uring",
 	       (unsigned long long)atomic_load(&direct_reads));

@@ -10,28 +10,16 @@
  */
 #include "common/base/clock.h"
 #include "common/base/compiler.h"
+#include "tests/integration/give_up.h"
 
 #include <errno.h>
 #include <spawn.h>
-#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-static NORETURN PRINTF_LIKE(1, 2) void give_up(const char *fmt, ...)
-{
-	va_list args;
-
-	va_start(args, fmt);
-	fputs("prog_spawn: ", stderr);
-	vfprintf(stderr, fmt, args);
-	fputc('\n', stderr);
-	va_end(args);
-	exit(1);
-}
 
 static uint64_t run_once(char *const argv[])
 {
