@@ -4,20 +4,24 @@
  *
  *	fault-…  a page placed on a fault, nothing fetched
  *	wire-…   one page fetched, no fault
- *	pager-…  a hundred-line pager that does both, half of the pages local
+ *	pager-…  a hundred-line pager that does both, half of the pages local; and one that serves
+ *	         as a transparent pager must, in a thread of its own (floor_serving.h)
  *
  * Faults are served by the kernel alone, by a handler thread that spins or sleeps on the other CPU
- * or on the same one, or by the faulting thread. The pager does all of it in the faulting thread:
- * fault, fetch, compare hashes, place, evict in batches. Its memory is only read, so it never has
- * to write back; and nothing here could serve a fault inside a system call, which is why the engine
- * may not be built this way.
+ * or on the same one, or by the faulting thread. The first pager does all of it in the faulting
+ * thread: fault, fetch, compare hashes, place, evict in batches. Its memory is only read, so it
+ * never has to write back; and it could not serve a fault inside a system call, which is why the
+ * engine may not be built this way.
  *
- * Runs on its own; links nothing of the engine. As a third argument "faults" measures only those.
+ * Runs on its own; links nothing of the engine. As a third argument "faults" measures only those,
+ * "serving" only the pager with a thread of its own.
  */
 #include "common/base/clock.h"
 #include "common/base/hash.h"
 #include "common/base/parse.h"
 #include "tests/bench/content.h"
+#include "tests/bench/floor_parts.h"
+#include "tests/bench/floor_serving.h"
 #include "tests/bench/floor_wire.h"
 #include "tests/bench/times.h"
 
@@ -36,76 +40,11 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define SEED 1
 #define EVICT_PAGES 64u /* from there on, a longer batch gains nothing */
 #define WINDOW_PAGES 32u
 #define FAULT_REGION_PAGES 8192u
 
 static uint64_t run_ns = 500000000;
-
-static NORETURN void fail(const char *what)
-{
-	fprintf(stderr, "bench_floor: %s: %s\n", what, strerror(errno));
-	_exit(1);
-}
-
-static void pin_to(unsigned cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	if (sched_setaffinity(0, sizeof(set), &set))
-		fail("sched_setaffinity");
-}
-
-static void unpin(void)
-{
-	cpu_set_t set;
-
-	memset(&set, 0xff, sizeof(set));
-	if (sched_setaffinity(0, sizeof(set), &set))
-		fail("sched_setaffinity");
-}
-
-/* ---- userfaultfd ---- */
-
-static uint8_t *region_map(uint64_t pages)
-{
-	void *base = mmap(NULL, pages * PAGE_BYTES, PROT_READ | PROT_WRITE,
-			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	if (base == MAP_FAILED)
-		fail("mmap");
-	madvise(base, pages * PAGE_BYTES, MADV_NOHUGEPAGE);
-	return base;
-}
-
-static int region_register(uint8_t *base, uint64_t pages, uint64_t features, int flags)
-{
-	struct uffdio_api api = {.api = UFFD_API, .features = features};
-	struct uffdio_register reg = {
-		.range = {(uintptr_t)base, pages * PAGE_BYTES},
-		.mode = UFFDIO_REGISTER_MODE_MISSING,
-	};
-	int uffd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | flags);
-
-	if (uffd < 0 || ioctl(uffd, UFFDIO_API, &api) || ioctl(uffd, UFFDIO_REGISTER, &reg))
-		fail("userfaultfd");
-	return uffd;
-}
-
-static void place(int uffd, uint8_t *to, const void *from, unsigned pages)
-{
-	struct uffdio_copy copy = {
-		.dst = (uintptr_t)to,
-		.src = (uintptr_t)from,
-		.len = pages * PAGE_BYTES,
-	};
-
-	if (ioctl(uffd, UFFDIO_COPY, &copy))
-		fail("UFFDIO_COPY");
-}
 
 /* ---- faults alone ---- */
 
@@ -120,29 +59,18 @@ static NORETURN void *handler_thread(void *arg UNUSED)
 {
 	struct uffd_msg msg;
 
-	pin_to(lone.cpu);
+	floor_pin(lone.cpu);
 	for (;;) /* read(2) is where pthread_cancel() ends it */
 		if (read(lone.uffd, &msg, sizeof(msg)) == sizeof(msg))
-			place(lone.uffd, (uint8_t *)(msg.arg.pagefault.address & ~(PAGE_BYTES - 1)),
-			      lone.source, 1);
+			floor_place(lone.uffd,
+				    (uint8_t *)(msg.arg.pagefault.address & ~(PAGE_BYTES - 1)),
+				    lone.source, 1);
 }
 
 static void lone_sigbus(int signal UNUSED, siginfo_t *info, void *context UNUSED)
 {
-	place(lone.uffd, (uint8_t *)((uintptr_t)info->si_addr & ~(PAGE_BYTES - 1)), lone.source, 1);
-}
-
-static void on_sigbus(void (*handler)(int, siginfo_t *, void *))
-{
-	struct sigaction action = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_NODEFER};
-
-	if (sigaction(SIGBUS, &action, NULL))
-		fail("sigaction");
-}
-
-static uint64_t touch(const uint8_t *address)
-{
-	return __atomic_load_n((const uint64_t *)address, __ATOMIC_RELAXED);
+	floor_place(lone.uffd, (uint8_t *)((uintptr_t)info->si_addr & ~(PAGE_BYTES - 1)),
+		    lone.source, 1);
 }
 
 /* A write, because reading what was never written is answered with the zero page. */
@@ -156,17 +84,9 @@ static void touch_all(struct hist *hist)
 	}
 }
 
-static void print_floor(const char *name, const char *order, double ns_per_op,
-			const struct hist *all, const struct hist *slow)
+static double mean_ns(const struct hist *hist)
 {
-	printf("{\"under\": \"floor\", \"floor\": \"%s\", \"case\": \"%s\", \"threads\": 1", name,
-	       order);
-	printf(", \"ns_per_op\": %.1f", ns_per_op);
-	times_print("access", all);
-	if (slow)
-		times_print("slow", slow);
-	printf("}\n");
-	fflush(stdout);
+	return (double)hist->sum / (double)hist_count(hist);
 }
 
 /* Faults on a fresh region, over and over for the time given. */
@@ -180,46 +100,48 @@ static void measure_faults(const char *name)
 		touch_all(&hist);
 		madvise(lone.base, FAULT_REGION_PAGES * PAGE_BYTES, MADV_DONTNEED);
 	}
-	print_floor(name, "fault", (double)hist.sum / (double)hist_count(&hist), &hist, NULL);
+	floor_print(&(struct floor_result){name, "fault", 1, mean_ns(&hist), &hist, NULL}, "");
 }
 
 static void floor_kernel(const char *name)
 {
-	pin_to(0);
-	lone.base = region_map(FAULT_REGION_PAGES);
+	floor_pin(0);
+	lone.base = floor_map(FAULT_REGION_PAGES);
 	measure_faults(name);
 	munmap(lone.base, FAULT_REGION_PAGES * PAGE_BYTES);
-	unpin();
+	floor_unpin();
 }
 
 static void floor_same_thread(const char *name)
 {
-	pin_to(0);
-	lone.base = region_map(FAULT_REGION_PAGES);
-	lone.uffd = region_register(lone.base, FAULT_REGION_PAGES, UFFD_FEATURE_SIGBUS, 0);
-	on_sigbus(lone_sigbus);
+	floor_pin(0);
+	lone.base = floor_map(FAULT_REGION_PAGES);
+	lone.uffd = floor_uffd(UFFD_FEATURE_SIGBUS, 0);
+	floor_register(lone.uffd, lone.base, FAULT_REGION_PAGES);
+	floor_on_sigbus(lone_sigbus);
 	measure_faults(name);
 	close(lone.uffd);
 	munmap(lone.base, FAULT_REGION_PAGES * PAGE_BYTES);
-	unpin();
+	floor_unpin();
 }
 
 static void floor_handler(const char *name, unsigned cpu, bool spin)
 {
 	pthread_t thread;
 
-	pin_to(0);
+	floor_pin(0);
 	lone.cpu = cpu;
-	lone.base = region_map(FAULT_REGION_PAGES);
-	lone.uffd = region_register(lone.base, FAULT_REGION_PAGES, 0, spin ? O_NONBLOCK : 0);
+	lone.base = floor_map(FAULT_REGION_PAGES);
+	lone.uffd = floor_uffd(0, spin ? O_NONBLOCK : 0);
+	floor_register(lone.uffd, lone.base, FAULT_REGION_PAGES);
 	if (pthread_create(&thread, NULL, handler_thread, NULL))
-		fail("pthread_create");
+		floor_fail("pthread_create");
 	measure_faults(name);
 	pthread_cancel(thread);
 	pthread_join(thread, NULL);
 	close(lone.uffd);
 	munmap(lone.base, FAULT_REGION_PAGES * PAGE_BYTES);
-	unpin();
+	floor_unpin();
 }
 
 static void floors_of_faults(void)
@@ -246,7 +168,7 @@ static void print_wire(const char *prefix, enum floor_wire_kind kind, const char
 	char name[64];
 
 	snprintf(name, sizeof(name), "%s-%s", prefix, wire_names[kind]);
-	print_floor(name, order, ns_per_op, all, slow);
+	floor_print(&(struct floor_result){name, order, 1, ns_per_op, all, slow}, "");
 }
 
 static uint64_t next_random(void)
@@ -266,11 +188,11 @@ static void floor_of_wire(enum floor_wire_kind kind, uint64_t pages)
 	struct floor_wire wire;
 	uint64_t begin_ns;
 
-	if (floor_wire_open(kind, pages, SEED, &wire))
-		fail("floor_wire_open");
+	if (floor_wire_open(kind, pages, FLOOR_SEED, &wire))
+		floor_fail("floor_wire_open");
 	memset(&hist, 0, sizeof(hist));
 	if (!floor_wire_read(&wire, 0, 1)) /* the server has filled its memory when it answers */
-		fail("wire");
+		floor_fail("wire");
 	begin_ns = clock_ns();
 	while (clock_ns() - begin_ns < run_ns) {
 		uint64_t page = next_random() % pages;
@@ -278,14 +200,13 @@ static void floor_of_wire(enum floor_wire_kind kind, uint64_t pages)
 		const void *from = floor_wire_read(&wire, page, 1);
 
 		if (!from)
-			fail("wire");
+			floor_fail("wire");
 		memcpy(local, from, PAGE_BYTES);
 		hist_add(&hist, clock_ns() - start_ns);
-		if (!content_check_some(local, SEED, page, 0, next_random()))
-			fail("wrong content");
+		if (!content_check_some(local, FLOOR_SEED, page, 0, next_random()))
+			floor_fail("wrong content");
 	}
-	print_wire("wire", kind, "fetch", (double)hist.sum / (double)hist_count(&hist), &hist,
-		   NULL);
+	print_wire("wire", kind, "fetch", mean_ns(&hist), &hist, NULL);
 	floor_wire_close(&wire);
 }
 
@@ -321,7 +242,7 @@ static void evict(void)
 		uint8_t *address = pager.base + page * PAGE_BYTES;
 
 		if (!hash128_equal(hash128_of(address, PAGE_BYTES), pager.hashes[page]))
-			fail("a page that is only read has changed");
+			floor_fail("a page that is only read has changed");
 		ranges[i] = (struct iovec){address, PAGE_BYTES};
 		pager.is_here[page] = false;
 	}
@@ -348,15 +269,15 @@ static void pager_sigbus(int signal UNUSED, siginfo_t *info, void *context UNUSE
 	const uint8_t *from = floor_wire_read(&pager.wire, page, n);
 
 	if (!from)
-		fail("wire");
+		floor_fail("wire");
 	for (unsigned i = 0; i < n; i++) {
 		if (!hash128_equal(hash128_of(from + i * PAGE_BYTES, PAGE_BYTES),
 				   pager.hashes[page + i]))
-			fail("wrong content");
+			floor_fail("wrong content");
 		pager.queue[(pager.oldest + pager.resident++) % pager.pages] = page + i;
 		pager.is_here[page + i] = true;
 	}
-	place(pager.uffd, pager.base + page * PAGE_BYTES, from, n);
+	floor_place(pager.uffd, pager.base + page * PAGE_BYTES, from, n);
 	while (pager.resident > pager.budget)
 		evict();
 }
@@ -369,21 +290,22 @@ static void pager_open(enum floor_wire_kind kind, uint64_t pages)
 	pager.budget = pages / 2;
 	pager.resident = 0;
 	pager.oldest = 0;
-	pager.base = region_map(pages);
+	pager.base = floor_map(pages);
 	pager.queue = calloc(pages, sizeof(*pager.queue));
 	pager.is_here = calloc(pages, sizeof(*pager.is_here));
 	pager.hashes = calloc(pages, sizeof(*pager.hashes));
 	pager.pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
 	if (!pager.queue || !pager.is_here || !pager.hashes)
-		fail("calloc");
-	if (floor_wire_open(kind, pages, SEED, &pager.wire))
-		fail("floor_wire_open");
+		floor_fail("calloc");
+	if (floor_wire_open(kind, pages, FLOOR_SEED, &pager.wire))
+		floor_fail("floor_wire_open");
 	for (uint64_t page = 0; page < pages; page++) {
-		content_fill(words, SEED, page, 0);
+		content_fill(words, FLOOR_SEED, page, 0);
 		pager.hashes[page] = hash128_of(words, PAGE_BYTES);
 	}
-	pager.uffd = region_register(pager.base, pages, UFFD_FEATURE_SIGBUS, 0);
-	on_sigbus(pager_sigbus);
+	pager.uffd = floor_uffd(UFFD_FEATURE_SIGBUS, 0);
+	floor_register(pager.uffd, pager.base, pages);
+	floor_on_sigbus(pager_sigbus);
 }
 
 static void pager_close(void)
@@ -408,14 +330,14 @@ static double pager_read(bool sequential, uint64_t time_ns, struct hist *all, st
 		uint64_t took;
 
 		now = clock_ns();
-		touch((const uint8_t *)words);
+		floor_touch((const uint8_t *)words);
 		took = clock_ns() - now;
 		hist_add(all, took);
 		if (took >= TIMES_SLOW_NS)
 			hist_add(slow, took);
-		if (!(sequential ? content_check_sum(words, SEED, page, 0)
-				 : content_check_some(words, SEED, page, 0, next_random())))
-			fail("wrong content");
+		if (!(sequential ? content_check_sum(words, FLOOR_SEED, page, 0)
+				 : content_check_some(words, FLOOR_SEED, page, 0, next_random())))
+			floor_fail("wrong content");
 	}
 	return (double)(clock_ns() - begin_ns) / (double)ops;
 }
@@ -436,25 +358,34 @@ static void floor_of_pager(enum floor_wire_kind kind, uint64_t pages, bool seque
 	pager_close();
 }
 
+static void floors_of_fetching(uint64_t pages)
+{
+	for (enum floor_wire_kind kind = FLOOR_SHM; kind <= FLOOR_TCP_SLEEP; kind++) {
+		floor_of_wire(kind, pages);
+		floor_of_pager(kind, pages, false);
+		floor_of_pager(kind, pages, true);
+	}
+}
+
 int main(int argc, char **argv)
 {
+	const char *only = argc > 3 ? argv[3] : NULL;
+	bool faults = !only || strcmp(only, "faults") == 0;
+	bool serving = !only || strcmp(only, "serving") == 0;
 	uint64_t bytes = 256 << 20;
 	uint32_t ms = 500;
 
-	if (argc > 4 || (argc > 3 && strcmp(argv[3], "faults")) ||
-	    (argc > 1 && parse_size(argv[1], &bytes)) ||
+	if (argc > 4 || !(faults || serving) || (argc > 1 && parse_size(argv[1], &bytes)) ||
 	    (argc > 2 && parse_duration_ms(argv[2], &ms)) || bytes / PAGE_BYTES < 8 * EVICT_PAGES) {
-		fprintf(stderr, "usage: bench_floor [BYTES [TIME [faults]]]\n");
+		fprintf(stderr, "usage: bench_floor [BYTES [TIME [faults|serving]]]\n");
 		return 1;
 	}
 	run_ns = (uint64_t)ms * 1000000;
-	floors_of_faults();
-	if (argc > 3)
-		return 0;
-	for (enum floor_wire_kind kind = FLOOR_SHM; kind <= FLOOR_TCP_SLEEP; kind++) {
-		floor_of_wire(kind, bytes / PAGE_BYTES);
-		floor_of_pager(kind, bytes / PAGE_BYTES, false);
-		floor_of_pager(kind, bytes / PAGE_BYTES, true);
-	}
+	if (faults)
+		floors_of_faults();
+	if (!only)
+		floors_of_fetching(bytes / PAGE_BYTES);
+	if (serving)
+		floors_of_serving(bytes / PAGE_BYTES, run_ns);
 	return 0;
 }

@@ -81,6 +81,37 @@ def ratios_to_zram(cases):
     ]
 
 
+def floor_ratios(floors, cases):
+    """What a pager of a hundred lines reaches over shm, held against zram and against libpager."""
+    out = []
+    for floor in floors:
+        ways = cases.get((floor["case"], floor["threads"]), {})
+        if not floor["floor"].startswith("pager-shm") or not ways:
+            continue
+        ns = floor["ns_per_op"]
+        out.append({
+            "floor": floor["floor"],
+            "case": floor["case"],
+            "threads": floor["threads"],
+            "ns_per_op": ns,
+            "to_zram": round(ns / ways["zram"]["ns_per_op"], 3) if "zram" in ways else None,
+            "shm_to_it": round(ways["shm"]["ns_per_op"] / ns, 3) if "shm" in ways else None,
+        })
+    return out
+
+
+def print_floor_ratios(rows):
+    def ratio(value):
+        return "-" if value is None else f"{value:.2f}"
+
+    if rows:
+        say(f"{'the floor over shm':58} {'us an access':>14} {'to zram':>8} {'shm to it':>9}")
+    for row in sorted(rows, key=lambda row: (row["case"], row["threads"])):
+        name = f"{row['case']}, threads: {row['threads']}, {row['floor']}"
+        say(f"    {name:54} {row['ns_per_op'] / 1e3:14.2f} {ratio(row['to_zram']):>8}"
+            f" {ratio(row['shm_to_it']):>9}")
+
+
 def print_cases(cases):
     say(f"{'half of the data local':24} {'us an access':>14} {'to zram':>8}"
         f" {'slow p50':>9} {'p90':>8} {'p99':>8} {'p99.9':>8}  us {'MiB here':>9}")
@@ -106,8 +137,8 @@ def print_floors(floors):
         say("floor of this machine: us, mean")
     for floor in floors:
         times = floor.get("slow", floor["access"])
-        name = f"{floor['floor']} {floor['case']}"
-        say(f"    {name:40} {floor['ns_per_op'] / 1e3:8.2f} an access"
+        name = f"{floor['floor']} {floor['case']}, threads: {floor['threads']}"
+        say(f"    {name:56} {floor['ns_per_op'] / 1e3:8.2f} an access"
             f" {times['mean_ns'] / 1e3:8.2f} a fault or fetch")
 
 
@@ -211,9 +242,10 @@ def main():
     print_floors(floors)
     print_transports(transports)
     print_cases(cases)
+    print_floor_ratios(floor_ratios(floors, cases))
     print_verdicts(rows)
     whole = dict(summary, floors=floors, transports=transports, cases=runs, rest=rest,
-                 ratios=ratios_to_zram(cases))
+                 ratios=ratios_to_zram(cases), floor_ratios=floor_ratios(floors, cases))
     try:
         with open(options.json, "w", encoding="ascii") as file:
             json.dump(whole, file, indent=1)
