@@ -48,6 +48,7 @@ check  sqlite3              sqlite3          sqlite
 check  redis-server         redis-server     valkey-compat-redis
 check  memcached            memcached        memcached
 check  xz                   xz-utils         xz
+check  stress-ng            stress-ng        stress-ng
 check  ps                   procps           procps-ng
 check  ss                   iproute2         iproute
 check  gnuplot              gnuplot-nox      gnuplot-minimal

@@ -4,8 +4,8 @@
 # limit: 90
 . "$ROOT/soft-roce/tests/lib_two.sh"
 
+need_engine
 start_donor_in_b 256M
 start_program auto "${PATTERN[@]}" $RANDOM
-: >"$TMP/engine.log" # a first try may have taken too long, on a machine that is emulated
 kill_donor_in_b
 ends_by_bus b
