@@ -364,7 +364,7 @@ static void stay_awake(struct engine *engine)
 
 static uint64_t active_turn(struct engine *engine)
 {
-	uint64_t pause;
+	uint64_t pause, pause_locked;
 
 	store_attend(engine->store);
 	pause = watch(engine, stats_any_donor_up(engine->stats)); /* or it is left alone */
@@ -374,7 +374,8 @@ static uint64_t active_turn(struct engine *engine)
 	say_once_if_pinned(engine);
 	stay_awake(engine);
 	fill_stats(engine);
-	return pause;
+	pause_locked = locked_turn(engine, clock_ns());
+	return pause < pause_locked ? pause : pause_locked;
 }
 
 static uint64_t watching_turn(struct engine *engine)

@@ -21,6 +21,7 @@
 #include "pager/budget.h"
 #include "pager/config.h"
 #include "pager/fifo.h"
+#include "pager/locked.h"
 #include "pager/page_table.h"
 #include "pager/regions.h"
 #include "pager/remap.h"
@@ -53,8 +54,8 @@ struct engine {
 	struct uffd_caps caps; /* constant once active, as the next four */
 	struct budget budget;
 	int uffd, trash_uffd;
-	int usage_fd, maps_fd, pagemap_fd; /* of /proc/self; see maps.h and pagemap.h */
-	int wake_fd;			   /* eventfd: ends a sleep of the fault thread */
+	int usage_fd, maps_fd, status_fd, pagemap_fd; /* of /proc/self; see maps.h, pagemap.h */
+	int wake_fd; /* eventfd: ends a sleep of the fault thread */
 	struct store *store;
 	struct stats_page *stats;
 
@@ -105,6 +106,7 @@ struct engine {
 	_Atomic uint64_t cared_ns;   /* when the care thread has looked after the donors last */
 	_Atomic uint64_t end_address;
 
+	struct locked locked;	       /* see locked.h */
 	struct awake awake;	       /* owner: control thread */
 	_Atomic uint32_t fault_asleep; /* 1 while the fault thread sleeps; written by it */
 

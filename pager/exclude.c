@@ -32,8 +32,7 @@ void exclude_list(struct exclude *exclude, const struct stage *stage)
 {
 	exclude->count = 0;
 	exclude->main_seen = false;
-	add(exclude, stage->base, stage->base + ((uint64_t)stage->pages << PAGE_SHIFT));
-	add(exclude, stage->trash, stage->trash + STAGE_DROP_PAGES * PAGE_BYTES);
+	add(exclude, stage->base, stage->base + stage_bytes(stage));
 	dl_iterate_phdr(add_library, exclude);
 }
 

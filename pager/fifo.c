@@ -15,7 +15,8 @@ struct block {
 };
 
 struct fifo {
-	struct block *blocks; /* block 0 is never used */
+	struct block *blocks; /* in `table`; block 0 is never used */
+	struct own_table table;
 	uint32_t front, back; /* blocks */
 	uint32_t front_at, back_at;
 	uint32_t spare; /* list */
@@ -30,11 +31,11 @@ int fifo_open(struct fifo **out)
 
 	if (!fifo)
 		return -ENOMEM;
-	fifo->blocks = own_reserve(MAX_BLOCKS * sizeof(struct block));
-	if (!fifo->blocks) {
+	if (own_table_reserve(&fifo->table, MAX_BLOCKS * sizeof(struct block))) {
 		own_free(fifo, sizeof(*fifo));
 		return -ENOMEM;
 	}
+	fifo->blocks = fifo->table.base;
 	fifo->fresh = 1;
 	*out = fifo;
 	return 0;
@@ -44,7 +45,7 @@ void fifo_close(struct fifo *fifo)
 {
 	if (!fifo)
 		return;
-	own_unreserve(fifo->blocks, MAX_BLOCKS * sizeof(struct block));
+	own_table_release(&fifo->table);
 	own_free(fifo, sizeof(*fifo));
 }
 
@@ -54,7 +55,8 @@ static uint32_t take_block(struct fifo *fifo)
 
 	if (block)
 		fifo->spare = fifo->blocks[block].next;
-	else if (fifo->fresh < MAX_BLOCKS)
+	else if (fifo->fresh < MAX_BLOCKS &&
+		 own_table_open(&fifo->table, (fifo->fresh + 1ul) * sizeof(struct block)))
 		block = fifo->fresh++;
 	if (!block)
 		return NO_BLOCK;

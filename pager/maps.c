@@ -271,9 +271,8 @@ int maps_open_status(void)
 	return open_file("/proc/self/status");
 }
 
-uint64_t maps_parse_pinned(const char *status, size_t len)
+uint64_t maps_parse_kib(const char *status, size_t len, const char *name)
 {
-	static const char name[] = "\nVmPin:";
 	struct text text = {status, status + len};
 	uint64_t kib;
 
@@ -286,10 +285,10 @@ uint64_t maps_parse_pinned(const char *status, size_t len)
 	return number(&text, 10, &kib) ? kib : 0;
 }
 
-uint64_t maps_pinned_kib(int status_fd)
+uint64_t maps_kib(int status_fd, const char *name)
 {
 	char status[2048];
 	ssize_t got = pread(status_fd, status, sizeof(status), 0);
 
-	return got > 0 ? maps_parse_pinned(status, (size_t)got) : 0;
+	return got > 0 ? maps_parse_kib(status, (size_t)got, name) : 0;
 }

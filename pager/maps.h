@@ -58,13 +58,16 @@ int maps_each(int fd, char *buffer, maps_fn *fn, void *arg) MUST_CHECK;
 int maps_find(int fd, char *buffer, uint64_t address, struct maps_entry *out) MUST_CHECK;
 
 /*
- * KiB of the process that are pinned for long (VmPin of /proc/self/status; proc_pid_status(5)); 0
- * if that cannot be read. Reads with O_DIRECT do not count. The descriptor is to be kept open, too;
- * the second one reads `len` bytes of that file, and is pure.
+ * KiB of the process that are pinned for long, or locked (/proc/self/status; proc_pid_status(5)); 0
+ * if that cannot be read. Reads with O_DIRECT do not count as pinned. The descriptor is to be kept
+ * open, too; maps_parse_kib() looks for a line's name in `len` bytes of that file, and is pure.
  */
+#define MAPS_PINNED "\nVmPin:"
+#define MAPS_LOCKED "\nVmLck:"
+
 int maps_open_status(void) MUST_CHECK;
-uint64_t maps_parse_pinned(const char *status, size_t len);
-uint64_t maps_pinned_kib(int status_fd);
+uint64_t maps_parse_kib(const char *status, size_t len, const char *name);
+uint64_t maps_kib(int status_fd, const char *name);
 
 /* Pages of the process: all address space, and resident private anonymous ones (statm). */
 int maps_usage(int usage_fd, uint64_t *size_pages, uint64_t *anon_pages) MUST_CHECK;

@@ -3,6 +3,7 @@
 #include "common/base/fault_point.h"
 #include "common/base/lock.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -12,6 +13,8 @@
  * are mappings of their own. Everything is a memfd, so that /proc/PID/maps says whose it is.
  */
 #define CHUNK_BYTES (64u * 1024)
+/* By so much a table is opened: 340 MiB of the program in the page table. */
+#define STEP_BYTES ((size_t)4 << 20)
 #define SMALLEST_SHIFT 6
 #define LARGEST_SHIFT 11 /* 2048; from a page on, a mapping */
 #define CLASSES (LARGEST_SHIFT - SMALLEST_SHIFT + 1)
@@ -33,18 +36,18 @@ static size_t round_up(size_t bytes, size_t to)
 	return (bytes + to - 1) & ~(to - 1);
 }
 
-static void *map_shared(size_t bytes)
+static void *map_shared(size_t bytes, int protection)
 {
 	int fd = memfd_create("libpager", MFD_CLOEXEC);
 	void *at = MAP_FAILED;
 
 	if (fd >= 0 && ftruncate(fd, (off_t)bytes) == 0)
-		at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+		at = mmap(NULL, bytes, protection, MAP_SHARED | MAP_NORESERVE, fd, 0);
 	if (fd >= 0)
 		close(fd);
 	if (at == MAP_FAILED) /* no memfd here, or no descriptor left */
-		at = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-			  MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		at = mmap(NULL, bytes, protection, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+			  0);
 	if (at == MAP_FAILED)
 		return NULL;
 	(void)madvise(at, bytes, MADV_DONTFORK);
@@ -72,7 +75,7 @@ static void *small_take(unsigned class)
 		return piece;
 	}
 	if (own.left < bytes) {
-		at = map_shared(CHUNK_BYTES);
+		at = map_shared(CHUNK_BYTES, PROT_READ | PROT_WRITE);
 		if (!at)
 			return NULL;
 		own.chunk = at;
@@ -107,7 +110,7 @@ void *own_alloc(size_t bytes)
 		return NULL;
 	if (bytes <= (size_t)1 << LARGEST_SHIFT)
 		return small_alloc(bytes);
-	at = map_shared(round_up(bytes, PAGE_BYTES));
+	at = map_shared(round_up(bytes, PAGE_BYTES), PROT_READ | PROT_WRITE);
 	if (at) {
 		lock_acquire(&own.lock);
 		own.bytes += bytes;
@@ -134,17 +137,62 @@ void own_free(void *ptr, size_t bytes)
 	lock_release(&own.lock);
 }
 
+/*
+ * After mlockall(MCL_FUTURE) the kernel fills each new mapping that can be touched. So these are
+ * closed at first, and not locked.
+ */
+static void *reserve(size_t bytes)
+{
+	void *at = FAULT_POINT() ? NULL : map_shared(bytes, PROT_NONE);
+
+	if (at)
+		(void)munlock(at, bytes);
+	return at;
+}
+
 void *own_reserve(size_t bytes)
 {
-	if (FAULT_POINT())
-		return NULL;
-	return map_shared(round_up(bytes, PAGE_BYTES));
+	size_t rounded = round_up(bytes, PAGE_BYTES);
+	void *at = reserve(rounded);
+
+	if (at && mprotect(at, rounded, PROT_READ | PROT_WRITE)) {
+		munmap(at, rounded);
+		at = NULL;
+	}
+	return at;
 }
 
 void own_unreserve(void *ptr, size_t bytes)
 {
 	if (ptr)
 		munmap(ptr, round_up(bytes, PAGE_BYTES));
+}
+
+int own_table_reserve(struct own_table *table, size_t bytes)
+{
+	*table = (struct own_table){.reserved = round_up(bytes, STEP_BYTES)};
+	table->base = reserve(table->reserved);
+	return table->base ? 0 : -ENOMEM;
+}
+
+void own_table_release(struct own_table *table)
+{
+	own_unreserve(table->base, table->reserved);
+	table->base = NULL;
+}
+
+bool own_table_open(struct own_table *table, size_t bytes)
+{
+	size_t open = table->open;
+
+	if (LIKELY(bytes <= open))
+		return true;
+	while (open < bytes)
+		open += STEP_BYTES;
+	if (open > table->reserved || mprotect(table->base, open, PROT_READ | PROT_WRITE))
+		return false;
+	table->open = open;
+	return true;
 }
 
 size_t own_bytes(void)

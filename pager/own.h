@@ -9,6 +9,7 @@
 
 #include "common/base/compiler.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,6 +21,24 @@ void own_free(void *ptr, size_t bytes);
 /* Reserves address space that costs memory only where touched; page aligned. */
 void *own_reserve(size_t bytes) MUST_CHECK;
 void own_unreserve(void *ptr, size_t bytes);
+
+/*
+ * A table that may become very large: address space for all of it, of which only the beginning is
+ * open. So mlockall(2), which fills whatever can be touched, does not fill all of it.
+ */
+struct own_table {
+	void *base;
+	size_t reserved, open; /* bytes */
+};
+
+int own_table_reserve(struct own_table *table, size_t bytes) MUST_CHECK;
+void own_table_release(struct own_table *table);
+
+/*
+ * Opens the first `bytes` at least, which are zero where nobody has written yet. False if the
+ * kernel has no memory for that. Fit for the fault path: rarely more than a comparison.
+ */
+bool own_table_open(struct own_table *table, size_t bytes) MUST_CHECK;
 
 /* Bytes handed out and not freed: for the metadata figure. */
 size_t own_bytes(void);

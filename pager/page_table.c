@@ -20,7 +20,8 @@ struct page_table {
 	struct node top;    /* 512 GiB each */
 	struct node *nodes; /* middle (1 GiB each) and low (2 MiB each) */
 	struct page_chunk *chunks;
-	uint32_t *spare; /* stack of chunks given back */
+	uint32_t *spare;				/* stack of chunks given back */
+	struct own_table of_nodes, of_chunks, of_spare; /* where the three are */
 	uint32_t nodes_used, chunks_used, spares;
 	_Atomic uint64_t counts[PAGE_STATES];
 };
@@ -31,13 +32,15 @@ int page_table_open(struct page_table **out)
 
 	if (!table)
 		return -ENOMEM;
-	table->nodes = own_reserve(MAX_NODES * sizeof(struct node));
-	table->chunks = own_reserve(MAX_CHUNKS * sizeof(struct page_chunk));
-	table->spare = own_reserve(MAX_CHUNKS * sizeof(uint32_t));
-	if (!table->nodes || !table->chunks || !table->spare) {
+	if (own_table_reserve(&table->of_nodes, MAX_NODES * sizeof(struct node)) ||
+	    own_table_reserve(&table->of_chunks, MAX_CHUNKS * sizeof(struct page_chunk)) ||
+	    own_table_reserve(&table->of_spare, MAX_CHUNKS * sizeof(uint32_t))) {
 		page_table_close(table);
 		return -ENOMEM;
 	}
+	table->nodes = table->of_nodes.base;
+	table->chunks = table->of_chunks.base;
+	table->spare = table->of_spare.base;
 	table->nodes_used = 1;
 	table->chunks_used = 1;
 	*out = table;
@@ -48,9 +51,9 @@ void page_table_close(struct page_table *table)
 {
 	if (!table)
 		return;
-	own_unreserve(table->nodes, MAX_NODES * sizeof(struct node));
-	own_unreserve(table->chunks, MAX_CHUNKS * sizeof(struct page_chunk));
-	own_unreserve(table->spare, MAX_CHUNKS * sizeof(uint32_t));
+	own_table_release(&table->of_nodes);
+	own_table_release(&table->of_chunks);
+	own_table_release(&table->of_spare);
 	own_free(table, sizeof(*table));
 }
 
@@ -81,10 +84,21 @@ static bool grow_node(struct page_table *table, uint32_t *child)
 {
 	if (*child)
 		return true;
-	if (table->nodes_used == MAX_NODES)
+	if (table->nodes_used == MAX_NODES ||
+	    !own_table_open(&table->of_nodes, (table->nodes_used + 1) * sizeof(struct node)))
 		return false;
 	*child = table->nodes_used++;
 	return true;
+}
+
+/* One chunk more, and room to note all of them as given back. */
+static bool can_grow(struct page_table *table)
+{
+	size_t chunks = table->chunks_used + 1ul;
+
+	return chunks <= MAX_CHUNKS &&
+	       own_table_open(&table->of_chunks, chunks * sizeof(struct page_chunk)) &&
+	       own_table_open(&table->of_spare, chunks * sizeof(uint32_t));
 }
 
 static uint32_t take_chunk(struct page_table *table, uint64_t address)
@@ -94,7 +108,7 @@ static uint32_t take_chunk(struct page_table *table, uint64_t address)
 
 	if (table->spares)
 		chunk = table->spare[--table->spares];
-	else if (table->chunks_used < MAX_CHUNKS)
+	else if (can_grow(table))
 		chunk = table->chunks_used++;
 	else
 		return 0;

@@ -5,19 +5,16 @@
 
 static struct {
 	struct lock lock; /* guards all below; held while the file is read */
-	int status_fd;	  /* -1: not open */
+	int status_fd;	  /* the engine's; -1: none */
 	unsigned brackets;
 	uint64_t before_kib; /* when the first bracket was opened */
 	uint64_t own_kib;
 	bool any;
 } pins = {.status_fd = -1};
 
-int pins_open(void)
+void pins_open(int status_fd)
 {
-	int fd = maps_open_status();
-
-	pins.status_fd = fd < 0 ? -1 : fd;
-	return fd < 0 ? fd : 0;
+	pins.status_fd = status_fd;
 }
 
 void pins_begin(void)
@@ -26,7 +23,7 @@ void pins_begin(void)
 		return;
 	lock_acquire(&pins.lock);
 	if (pins.brackets++ == 0)
-		pins.before_kib = maps_pinned_kib(pins.status_fd);
+		pins.before_kib = maps_kib(pins.status_fd, MAPS_PINNED);
 	lock_release(&pins.lock);
 }
 
@@ -38,7 +35,7 @@ void pins_end(void)
 		return;
 	lock_acquire(&pins.lock);
 	if (--pins.brackets == 0) {
-		own = pins.own_kib + maps_pinned_kib(pins.status_fd);
+		own = pins.own_kib + maps_kib(pins.status_fd, MAPS_PINNED);
 		pins.own_kib = own > pins.before_kib ? own - pins.before_kib : 0;
 	}
 	lock_release(&pins.lock);
@@ -52,7 +49,7 @@ bool pins_any(void)
 		return false;
 	lock_acquire(&pins.lock);
 	if (!pins.brackets)
-		pins.any = maps_pinned_kib(pins.status_fd) > pins.own_kib;
+		pins.any = maps_kib(pins.status_fd, MAPS_PINNED) > pins.own_kib;
 	any = pins.any;
 	lock_release(&pins.lock);
 	return any;

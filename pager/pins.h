@@ -16,7 +16,8 @@
 
 #include <stdbool.h>
 
-int pins_open(void) MUST_CHECK;
+/* The descriptor (maps_open_status()) stays the caller's. */
+void pins_open(int status_fd);
 
 /* Around whatever may make the engine pin memory, or let go of it. May be nested. */
 void pins_begin(void);

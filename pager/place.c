@@ -8,6 +8,7 @@
 
 #include "common/base/clock.h"
 #include "pager/pagemap.h"
+#include "pager/thread.h"
 
 #include <errno.h>
 #include <string.h>
@@ -242,14 +243,22 @@ static enum served already_coming(struct fault_thread *fault, struct page *page)
 	return SERVED;
 }
 
+static void in_the_area(struct engine *engine, const struct todo *todo)
+{
+	if (thread_is_on_errand(todo->tid))
+		engine_end(engine, "the engine touched a page that it had moved, at",
+			   todo->address);
+	else
+		locked_let_pass(engine, engine->uffd, todo->address);
+}
+
 static enum served serve(struct fault_thread *fault, const struct todo *todo)
 {
 	struct engine *engine = fault->engine;
 	struct page *page = page_find(engine->table, todo->address);
 
 	if (stage_contains(&engine->stage, todo->address)) {
-		engine_end(engine, "the engine touched a page that it had moved, at",
-			   todo->address);
+		in_the_area(engine, todo);
 		return SERVED;
 	}
 	if (remap_is_leaving(&engine->remap, todo->address))

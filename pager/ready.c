@@ -67,6 +67,9 @@ static int open_proc(struct engine *engine)
 	engine->maps_fd = maps_open();
 	if (engine->maps_fd < 0)
 		return engine->maps_fd;
+	engine->status_fd = maps_open_status();
+	if (engine->status_fd < 0)
+		return engine->status_fd;
 	engine->pagemap_fd = pagemap_open();
 	return engine->pagemap_fd < 0 ? engine->pagemap_fd : 0;
 }
@@ -113,7 +116,7 @@ static int open_local(struct engine *engine)
 	if (!err)
 		err = open_uffd(engine);
 	if (!err && !engine->caps.move)
-		err = pins_open();
+		pins_open(engine->status_fd);
 	if (!err)
 		err = adopt_open(engine);
 	if (!err)

@@ -109,24 +109,38 @@ void recall_guard(struct engine *engine, uint64_t start, uint64_t end)
 		(void)madvise((void *)(uintptr_t)start, end - start, MADV_DOFORK);
 }
 
-static bool is_home(struct engine *engine, uint32_t turn)
+uint32_t recall_ask(struct engine *engine)
+{
+	uint32_t turn;
+
+	atomic_fetch_add(&engine->recalls, 1);
+	turn = atomic_fetch_add(&engine->recall_turn, 1) + 1;
+	engine_wake_take(engine); /* which wakes the fault thread: we may have no descriptor */
+	return turn;
+}
+
+bool recall_is_home(struct engine *engine, uint32_t turn)
 {
 	if (atomic_load(&engine->phase) != ENGINE_ACTIVE)
 		return true; /* nothing was ever taken out, and will not be while recalls counts */
 	return (int32_t)(atomic_load(&engine->home_word) - turn) >= 0;
 }
 
+void recall_release(struct engine *engine)
+{
+	atomic_fetch_sub(&engine->recalls, 1);
+	engine_wake_take(engine);
+}
+
 void recall_begin(struct engine *engine)
 {
-	uint32_t turn, seen;
+	uint32_t turn = recall_ask(engine), seen;
 
-	atomic_fetch_add(&engine->recalls, 1);
-	turn = atomic_fetch_add(&engine->recall_turn, 1) + 1;
 	for (;;) {
 		seen = atomic_load(&engine->home_word);
-		if (is_home(engine, turn))
+		if (recall_is_home(engine, turn))
 			break;
-		engine_wake_take(engine); /* which wakes the fault thread: we have no descriptor */
+		engine_wake_take(engine);
 		futex_sleep(&engine->home_word, seen, WAIT_NS);
 	}
 	guard_all(engine, MADV_DOFORK);
@@ -137,14 +151,14 @@ void recall_end(struct engine *engine)
 	if (!engine->caps.fork_events) /* else it counts them itself, also those that do not ask */
 		atomic_fetch_add(&engine->forks, 1);
 	guard_all(engine, MADV_DONTFORK);
-	atomic_fetch_sub(&engine->recalls, 1);
-	engine_wake_take(engine);
+	recall_release(engine);
 }
 
 /* ---- fault thread ---- */
 
 struct home {
 	struct fault_thread *fault;
+	bool zeros;    /* are to come, too */
 	bool stop;     /* no more can be begun in this turn */
 	uint64_t left; /* pages that are out */
 };
@@ -162,7 +176,7 @@ static void bring(void *arg, struct page *page, uint64_t address)
 	struct stream_advice advice = {address >> PAGE_SHIFT, STREAM_MAX_WINDOW};
 	enum served served = SERVED;
 
-	if (!must_come(page))
+	if (!must_come(page) && !(home->zeros && page->state == PAGE_FILLED))
 		return;
 	home->left++;
 	if (home->stop || page->state == PAGE_FETCHING)
@@ -177,7 +191,7 @@ static void bring(void *arg, struct page *page, uint64_t address)
 static uint64_t bring_home(struct fault_thread *fault)
 {
 	struct engine *engine = fault->engine;
-	struct home home = {fault, false, 0};
+	struct home home = {.fault = fault, .zeros = atomic_load(&engine->locked.recalls)};
 
 	engine_lock(engine);
 	engine_each_page(engine, bring, &home);

@@ -28,6 +28,15 @@ void recall_begin(struct engine *engine);
 void recall_end(struct engine *engine);
 
 /*
+ * The same without waiting, for other reasons than a fork: everything is home, and stays there,
+ * from when recall_is_home() is true for the turn that recall_ask() returned until
+ * recall_release().
+ */
+uint32_t recall_ask(struct engine *engine) MUST_CHECK;
+bool recall_is_home(struct engine *engine, uint32_t turn) MUST_CHECK;
+void recall_release(struct engine *engine);
+
+/*
  * Why not everything can come home, as a part of a log line: this host has not the memory, or the
  * control group that this process is in may not have it. NULL if everything can. Called by a thread
  * of the program, with its descriptors.

@@ -8,37 +8,47 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24 /* Linux 5.18 */
+#endif
+
+/*
+ * Closed at first, so that nothing fills it, and not locked: both would be after
+ * mlockall(MCL_FUTURE).
+ */
 static int map_private(size_t bytes, int protection, uint64_t *out)
 {
-	void *at =
-		mmap(NULL, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *at = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (at == MAP_FAILED)
 		return -errno;
+	*out = (uintptr_t)at;
+	(void)munlock(at, bytes);
 	(void)madvise(at, bytes, MADV_DONTFORK);
 	(void)madvise(at, bytes, MADV_DONTDUMP);
-	*out = (uintptr_t)at;
-	return 0;
+	return mprotect(at, bytes, protection) ? -errno : 0;
+}
+
+static size_t area_bytes(const struct stage *stage)
+{
+	return (size_t)stage->pages << PAGE_SHIFT;
 }
 
 static int map_areas(struct stage *stage)
 {
-	size_t bytes = (size_t)stage->pages << PAGE_SHIFT;
 	int err;
 
 	if (stage->remaps) {
 		stage->maps = own_alloc(MAPS_BUFFER_BYTES + MAPS_NAME_BYTES);
 		stage->maps_fd = maps_open();
 		return stage->maps && stage->maps_fd >= 0
-			       ? map_private(bytes, PROT_NONE, &stage->base)
+			       ? map_private(area_bytes(stage), PROT_NONE, &stage->base)
 			       : -ENOMEM;
 	}
-	err = map_private(bytes, PROT_READ | PROT_WRITE, &stage->base);
+	err = map_private(stage_bytes(stage), PROT_READ | PROT_WRITE, &stage->base);
+	stage->trash = stage->base + area_bytes(stage);
 	if (!err)
-		err = map_private(STAGE_DROP_PAGES * PAGE_BYTES, PROT_READ | PROT_WRITE,
-				  &stage->trash);
-	if (!err)
-		err = uffd_register(stage->uffd, stage->base, bytes, false);
+		err = uffd_register(stage->uffd, stage->base, area_bytes(stage), false);
 	if (!err)
 		err = uffd_register(stage->trash_uffd, stage->trash, STAGE_DROP_PAGES * PAGE_BYTES,
 				    false);
@@ -66,9 +76,7 @@ int stage_open(struct stage *stage, uint32_t pages, int uffd, int trash_uffd)
 void stage_close(struct stage *stage)
 {
 	if (stage->base)
-		munmap((void *)(uintptr_t)stage->base, (size_t)stage->pages << PAGE_SHIFT);
-	if (stage->trash)
-		munmap((void *)(uintptr_t)stage->trash, STAGE_DROP_PAGES * PAGE_BYTES);
+		munmap((void *)(uintptr_t)stage->base, stage_bytes(stage));
 	own_free(stage->ids, stage->pages * sizeof(stage->ids[0]));
 	own_free(stage->phases, stage->pages);
 	own_free(stage->mapping_begins, stage->pages);
@@ -93,20 +101,47 @@ bool stage_contains(const struct stage *stage, uint64_t address)
 	       address < stage->base + ((uint64_t)stage->pages << PAGE_SHIFT);
 }
 
+/* In one call, and never only one of them: pages are moved between two that are locked, or not. */
+void stage_unlock(const struct stage *stage)
+{
+	(void)munlock((void *)(uintptr_t)stage->base, stage_bytes(stage));
+}
+
+int stage_lock_when_touched(const struct stage *stage)
+{
+	return mlock2((void *)(uintptr_t)stage->base, stage_bytes(stage), MLOCK_ONFAULT) ? -errno
+											 : 0;
+}
+
+static void empty_trash(const struct stage *stage)
+{
+	void *at = (void *)(uintptr_t)stage->trash;
+
+	if (madvise(at, STAGE_DROP_PAGES * PAGE_BYTES, MADV_DONTNEED)) /* it is locked */
+		(void)madvise(at, STAGE_DROP_PAGES * PAGE_BYTES, MADV_DONTNEED_LOCKED);
+}
+
 static void drop_run(struct stage *stage, uint64_t from, uint64_t bytes)
 {
 	uint64_t done = 0, moved;
 	int err;
 
-	/* Bounded: a page that will not move is left behind and found again as EEXIST. */
+	/* Bounded: a page that will not move is left behind, and in the way later. */
 	for (unsigned tries = 0; done < bytes && tries < 1000; tries++) {
 		err = uffd_move(stage->trash_uffd, stage->trash + done, from + done, bytes - done,
 				true, &moved);
 		done += moved;
-		if (err && err != -EAGAIN && moved == 0)
+		if (err == -EEXIST)
+			empty_trash(stage); /* somebody has read there: place_in_the_way() */
+		else if (err && err != -EAGAIN && moved == 0)
 			done += PAGE_BYTES;
 	}
-	(void)madvise((void *)(uintptr_t)stage->trash, bytes, MADV_DONTNEED);
+	empty_trash(stage);
+}
+
+void stage_clear_head(struct stage *stage)
+{
+	drop_run(stage, stage_address(stage, stage_place(stage, stage->head)), PAGE_BYTES);
 }
 
 /* ---- without UFFDIO_MOVE ---- */

@@ -39,7 +39,7 @@ enum stage_phase { STAGE_DEAD, STAGE_BUSY, STAGE_WRITING, STAGE_KEPT };
 
 struct stage {
 	uint64_t base;	/* of `pages` pages */
-	uint64_t trash; /* of STAGE_DROP_PAGES pages */
+	uint64_t trash; /* of STAGE_DROP_PAGES pages, behind it */
 	uint32_t pages;
 	uint64_t head, tail;  /* count up; place = number modulo pages */
 	uint32_t *ids;	      /* page numbers, by place */
@@ -89,6 +89,22 @@ uint32_t stage_room(const struct stage *stage, uint32_t n);
 
 /* Whether an address belongs to the area. */
 bool stage_contains(const struct stage *stage, uint64_t address);
+
+/* Of all that is mapped. */
+static inline size_t stage_bytes(const struct stage *stage)
+{
+	return (stage->pages + (stage->remaps ? 0 : STAGE_DROP_PAGES)) * PAGE_BYTES;
+}
+
+/*
+ * mlockall(2) locks both areas (locked.h): these make them unlocked, or locked where they are
+ * touched, so that the kernel does not go on filling them. The latter needs the right to do so.
+ */
+void stage_unlock(const struct stage *stage);
+int stage_lock_when_touched(const struct stage *stage) MUST_CHECK;
+
+/* Drops the page that is in the way at the head. */
+void stage_clear_head(struct stage *stage);
 
 /*
  * Frees `count` places from `tail` on, which are all DEAD: their memory is dropped. Does not take

@@ -131,7 +131,9 @@ static int move_some(struct take *take, uint32_t *i, unsigned *left, unsigned *m
 			engine_now_staged(engine, take->victims[(*i)++]);
 		if (err == -EAGAIN)
 			return err;
-		if (err)
+		if (err == -EEXIST) /* see locked_let_pass() */
+			stage_clear_head(stage);
+		else if (err)
 			refused(take, take->victims[(*i)++], err);
 	}
 	return 0;

@@ -30,6 +30,12 @@ without_move() {
 		have 'the program has pinned memory' "$TMP/engine.log" "it was not said that all stays"
 }
 
+# With CAP_IPC_LOCK, or a limit that the engine's address space is within.
+all_locked() {
+	right "$PROGS/prog_pinned" "$(sized 36 64 64)" all 2
+	really_paged
+}
+
 start_donor 512M
 for transport in $TRANSPORTS; do
 	if has_move; then
@@ -38,4 +44,9 @@ for transport in $TRANSPORTS; do
 		some_refused
 	fi
 	LIBPAGER_MOVE=off without_move
+	note "$transport, all of it locked at first"
+	if has_move; then
+		all_locked
+	fi
+	LIBPAGER_MOVE=off all_locked
 done

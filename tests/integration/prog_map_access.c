@@ -1,12 +1,14 @@
 /*
  * Protects and locks memory that is out, and takes the signals that come of it: see ways.h.
  */
+#include "tests/integration/resident.h"
 #include "tests/integration/ways.h"
 
 #include <fcntl.h>
 #include <signal.h>
 #include <setjmp.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #ifndef MLOCK_ONFAULT
 #define MLOCK_ONFAULT 1
@@ -231,6 +233,60 @@ static void map_locked_over(void)
 	piece_free(&piece);
 }
 
+/* ---- all of it ---- */
+
+#define SOON_NS 5000000000u /* what was just leaving comes back */
+
+static void all_present_soon(const struct piece *piece, const char *what)
+{
+	uint64_t deadline = clock_ns() + SOON_NS;
+
+	while (count_present(piece->at, piece->pages) < piece->pages && clock_ns() < deadline)
+		usleep(1000);
+	all_present(piece->at, piece->pages, what);
+}
+
+static void lock_everything(int flags)
+{
+	struct piece piece = piece_out(PIECE_PAGES), later;
+
+	must(mlockall(MCL_CURRENT | flags) == 0, "mlockall");
+	if (flags & MCL_ONFAULT)
+		sleep(2); /* until it is noticed */
+	else
+		all_present_soon(&piece, "all locked");
+	part_check(&piece, QUARTER, HALF, "all locked");
+	later = piece_new(PIECE_PAGES, 0);
+	if (flags & MCL_FUTURE)
+		all_present(later.at, PIECE_PAGES, "mapped when all is locked");
+	piece_write(&later);
+	engine_is_small();
+	push_a_little(2 * ways_budget_pages);
+	all_present(page_at(&piece, QUARTER), HALF, "all locked, a while later");
+	if (flags & MCL_FUTURE)
+		all_present(later.at, PIECE_PAGES, "all locked, a while later");
+	must(munlockall() == 0, "munlockall");
+	piece_check_again(&later, "mapped when all was locked");
+	piece_check_again(&piece, "unlocked");
+	piece_free(&later);
+	piece_free(&piece);
+}
+
+static void lock_all_there_is(void)
+{
+	lock_everything(0);
+}
+
+static void lock_all_when_touched(void)
+{
+	lock_everything(MCL_ONFAULT);
+}
+
+static void lock_all_to_come(void)
+{
+	lock_everything(MCL_FUTURE);
+}
+
 /* ---- signals of other kinds ---- */
 
 static sigjmp_buf back;
@@ -324,6 +380,9 @@ static const struct way ways[] = {
 	{"mlock", lock_some},
 	{"mlock-onfault", lock_when_touched},
 	{"mmap-locked", map_locked_over},
+	{"mlockall", lock_all_there_is},
+	{"mlockall-onfault", lock_all_when_touched},
+	{"mlockall-future", lock_all_to_come},
 };
 
 int main(int argc, char **argv)

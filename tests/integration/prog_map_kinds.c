@@ -77,6 +77,8 @@ static void reserve(int protection)
 	reserved = mmap(NULL, RESERVED_BYTES, protection,
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	must(reserved != MAP_FAILED, "mmap");
+	/* Where huge pages are the rule each page would be one. */
+	must(madvise(reserved, RESERVED_BYTES, MADV_NOHUGEPAGE) == 0 || errno == EINVAL, "madvise");
 	for (size_t page = 0; page < SCATTERED_PAGES; page++) {
 		must(mprotect(scattered_at(reserved, page), PAGE_BYTES, PROT_READ | PROT_WRITE) ==
 			     0,

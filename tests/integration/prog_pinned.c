@@ -5,13 +5,16 @@
  * must be resident at any moment; what is read must be in the buffers; all must be right.
  *
  *   prog_pinned MIB LOCKED_MIB SECONDS [FILE]
+ *   prog_pinned MIB all SECONDS
  *
+ * With "all" everything is locked from the start until the memory has been filled, by mlockall(2).
  * FILE is made and read with O_DIRECT. Without one nothing is registered either, and locked pages
  * are all that is put to the test. Ends with 0 and one line that says what was put to the test.
  */
 #include "common/base/clock.h"
 #include "tests/integration/give_up.h"
 #include "tests/integration/pages.h"
+#include "tests/integration/resident.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -69,14 +72,14 @@ static void check_pages(const uint64_t *at, size_t pages, uint64_t version, cons
 
 /* ---- locked ---- */
 
-static void check_locked_stays(void)
+static void check_is_here(const uint64_t *at, size_t pages)
 {
 	static unsigned char there[1 << 16];
 	size_t done, n;
 
-	for (done = 0; done < locked_count; done += n) {
-		n = locked_count - done < sizeof(there) ? locked_count - done : sizeof(there);
-		if (mincore(locked + done * PAGE_WORDS, n * PAGE_BYTES, there))
+	for (done = 0; done < pages; done += n) {
+		n = pages - done < sizeof(there) ? pages - done : sizeof(there);
+		if (mincore((void *)(uintptr_t)(at + done * PAGE_WORDS), n * PAGE_BYTES, there))
 			give_up("mincore: %s", strerror(errno));
 		for (size_t i = 0; i < n; i++)
 			if (!(there[i] & 1))
@@ -165,6 +168,22 @@ static void *read_directly(void *path)
 	return NULL;
 }
 
+/* ---- all is locked ---- */
+
+static void lock_all(void)
+{
+	if (mlockall(MCL_CURRENT | MCL_FUTURE))
+		give_up("mlockall: %s", strerror(errno));
+}
+
+static void all_was_locked(void)
+{
+	check_is_here(memory, page_count);
+	engine_is_small();
+	if (munlockall())
+		give_up("munlockall: %s", strerror(errno));
+}
+
 /* ---- the whole ---- */
 
 static unsigned work_until(uint64_t end_ns)
@@ -174,7 +193,7 @@ static unsigned work_until(uint64_t end_ns)
 	for (; clock_ns() < end_ns || rounds < 2; rounds++) {
 		check_pages(memory, page_count, rounds, "memory");
 		write_pages(memory, page_count, rounds + 1);
-		check_locked_stays();
+		check_is_here(locked, locked_count);
 	}
 	check_pages(locked, locked_count, 7, "locked");
 	return rounds;
@@ -183,24 +202,29 @@ static unsigned work_until(uint64_t end_ns)
 int main(int argc, char **argv)
 {
 	const char *file = argc == 5 ? argv[4] : NULL;
+	bool all = argc == 4 && strcmp(argv[2], "all") == 0;
 	bool has_ring = false;
 	pthread_t thread;
 	unsigned rounds;
 
 	if (argc != 4 && argc != 5)
 		give_up("usage: prog_pinned MIB LOCKED_MIB SECONDS [FILE]");
+	if (all)
+		lock_all();
 	page_count = (strtoull(argv[1], NULL, 10) << 20) / PAGE_BYTES;
-	locked_count = (strtoull(argv[2], NULL, 10) << 20) / PAGE_BYTES;
+	locked_count = ((all ? 1 : strtoull(argv[2], NULL, 10)) << 20) / PAGE_BYTES;
 	memory = map_pages(page_count);
 	locked = map_pages(locked_count);
 	write_pages(locked, locked_count, 7);
-	if (mlock(locked, locked_count * PAGE_BYTES))
-		give_up("mlock: %s", strerror(errno));
 	if (file) {
 		make_file(file);
 		has_ring = register_buffers();
 	}
 	write_pages(memory, page_count, 0);
+	if (all)
+		all_was_locked();
+	if (mlock(locked, locked_count * PAGE_BYTES))
+		give_up("mlock: %s", strerror(errno));
 	if (file && pthread_create(&thread, NULL, read_directly, argv[4]))
 		give_up("no thread");
 	rounds = work_until(clock_ns() + strtoull(argv[3], NULL, 10) * 1000000000u);

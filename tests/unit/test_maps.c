@@ -316,7 +316,7 @@ static void usage_grows_with_what_is_touched(void)
 
 static uint64_t pinned_of(const char *status)
 {
-	return maps_parse_pinned(status, strlen(status));
+	return maps_parse_kib(status, strlen(status), MAPS_PINNED);
 }
 
 static void pinned_memory_is_read_from_its_line(void)
@@ -333,7 +333,7 @@ static void this_process_has_pinned_nothing(void)
 	int fd = maps_open_status();
 
 	CU_ASSERT_FATAL(fd >= 0);
-	CU_ASSERT_EQUAL(maps_pinned_kib(fd), 0);
+	CU_ASSERT_EQUAL(maps_kib(fd, MAPS_PINNED), 0);
 	close(fd);
 }
 
