@@ -183,7 +183,7 @@ static void make_room(struct engine *engine)
 {
 	if (engine_used(engine) <= engine->budget.high)
 		return;
-	if (take_some(engine))
+	if (!atomic_load_explicit(&engine->take_stuck, memory_order_relaxed) && take_some(engine))
 		atomic_store_explicit(&engine->room_ns, clock_ns(), memory_order_relaxed);
 	if (writer_is_busy(engine->writer) || engine_wants_take(engine))
 		engine_wake_take(engine);

@@ -25,7 +25,8 @@
 #define VICTIMS WRITER_PAGES
 #define RUNS_PER_LOCK 8u /* single pages cost 1 us each under the lock; faults wait for it */
 #define NAP_NS 200000u
-#define SOME_RUNS 32u /* by the fault thread: other faults wait meanwhile */
+#define LONG_NAP_NS 20000000u /* when all there is has been tried in vain */
+#define SOME_RUNS 32u	      /* by the fault thread: other faults wait meanwhile */
 
 struct take {
 	struct engine *engine;
@@ -34,10 +35,12 @@ struct take {
 	uint32_t victim_count;
 	uint64_t shared[VICTIMS]; /* addresses that fork has left shared */
 	uint32_t shared_count;
-	uint32_t longest;    /* run that was one mapping lately; without UFFDIO_MOVE */
-	bool draining;	     /* the thread is on the way down to the mark `low`; its own */
-	bool waits;	     /* the writer, for slots, as the care thread knows */
-	_Atomic bool barren; /* the last attempt found nothing that the kernel would give */
+	uint32_t longest;	  /* run that was one mapping lately; without UFFDIO_MOVE */
+	bool draining;		  /* the thread is on the way down to the mark `low`; its own */
+	bool waits;		  /* the writer, for slots, as the care thread knows */
+	_Atomic bool barren;	  /* the last attempt found nothing that the kernel would give */
+	uint64_t in_vain;	  /* pages tried since the kernel gave one */
+	_Atomic bool all_in_vain; /* that was every page there is */
 };
 
 /* ---- out of the program ---- */
@@ -256,6 +259,8 @@ static unsigned take_out(struct take *take, unsigned runs)
 		(take->victim_count - i) * sizeof(take->victims[0]));
 	take->victim_count -= i;
 	take->barren = !err && !moved;
+	take->in_vain = moved ? 0 : take->in_vain + i;
+	take->all_in_vain = take->in_vain > page_count(engine->table, PAGE_RESIDENT);
 	stats_count(&engine->stats->taken, moved);
 	if (moved)
 		writer_look(engine->writer, first, engine->stage.head);
@@ -320,6 +325,7 @@ static bool may_take(struct take *take)
 
 	if (!engine->caps.move && remap_must_stay(engine)) {
 		take->barren = true;
+		take->all_in_vain = true;
 		return false;
 	}
 	return stage_level(&engine->stage) < engine->budget.staged &&
@@ -385,7 +391,7 @@ static void rest(struct take *take)
 		return;
 	}
 	if (writer_is_busy(engine->writer) || engine_wants_take(engine)) {
-		futex_sleep(&engine->take_word, seen, NAP_NS);
+		futex_sleep(&engine->take_word, seen, take->all_in_vain ? LONG_NAP_NS : NAP_NS);
 		return;
 	}
 	atomic_store(&engine->take_asleep, 1);

@@ -27,6 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -176,9 +177,32 @@ static void lock_all(void)
 		give_up("mlockall: %s", strerror(errno));
 }
 
+#define IDLE_MOST_MS 100 /* of a second */
+
+/* Nothing can be taken out: trying it again and again costs next to nothing. */
+static void check_is_idle(void)
+{
+	struct rusage before, after;
+	int64_t ms;
+
+	sleep(1); /* until the engine knows */
+	getrusage(RUSAGE_SELF, &before);
+	sleep(1);
+	getrusage(RUSAGE_SELF, &after);
+	ms = (after.ru_utime.tv_sec + after.ru_stime.tv_sec - before.ru_utime.tv_sec -
+	      before.ru_stime.tv_sec) *
+		     1000 +
+	     (after.ru_utime.tv_usec + after.ru_stime.tv_usec - before.ru_utime.tv_usec -
+	      before.ru_stime.tv_usec) /
+		     1000;
+	if (ms > IDLE_MOST_MS)
+		give_up("%d ms of CPU in a second in which nothing could be done", (int)ms);
+}
+
 static void all_was_locked(void)
 {
 	check_is_here(memory, page_count);
+	check_is_idle();
 	engine_is_small();
 	if (munlockall())
 		give_up("munlockall: %s", strerror(errno));
