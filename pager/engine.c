@@ -153,6 +153,7 @@ void engine_now_staged(struct engine *engine, uint32_t id)
 	page_set(engine->table, page, PAGE_STAGED);
 	page_set_queued(engine->table, page, false);
 	engine->stage.ids[place] = id;
+	engine->stage.came_from[place] = page_address(engine->table, id);
 	engine->stage.phases[place] = STAGE_BUSY;
 }
 
@@ -362,9 +363,14 @@ static void stay_awake(struct engine *engine)
 	awake_turn(&engine->awake, faults_so_far(engine->stats), now);
 }
 
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 static uint64_t active_turn(struct engine *engine)
 {
-	uint64_t pause, pause_locked;
+	uint64_t pause;
 
 	store_attend(engine->store);
 	pause = watch(engine, stats_any_donor_up(engine->stats)); /* or it is left alone */
@@ -374,8 +380,8 @@ static uint64_t active_turn(struct engine *engine)
 	say_once_if_pinned(engine);
 	stay_awake(engine);
 	fill_stats(engine);
-	pause_locked = locked_turn(engine, clock_ns());
-	return pause < pause_locked ? pause : pause_locked;
+	pause = sooner(pause, locked_turn(engine, clock_ns()));
+	return sooner(pause, exits_turn(&engine->exits, engine->status_fd, clock_ns()));
 }
 
 static uint64_t watching_turn(struct engine *engine)

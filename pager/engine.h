@@ -20,6 +20,7 @@
 #include "pager/awake.h"
 #include "pager/budget.h"
 #include "pager/config.h"
+#include "pager/exits.h"
 #include "pager/fifo.h"
 #include "pager/locked.h"
 #include "pager/page_table.h"
@@ -107,6 +108,7 @@ struct engine {
 	_Atomic uint64_t end_address;
 
 	struct locked locked;	       /* see locked.h */
+	struct exits exits;	       /* see exits.h */
 	struct awake awake;	       /* owner: control thread */
 	_Atomic uint32_t fault_asleep; /* 1 while the fault thread sleeps; written by it */
 

@@ -118,6 +118,8 @@ static int open_local(struct engine *engine)
 	if (!err && !engine->caps.move)
 		pins_open(engine->status_fd);
 	if (!err)
+		err = exits_open(&engine->exits);
+	if (!err)
 		err = adopt_open(engine);
 	if (!err)
 		err = fault_start(engine);

@@ -66,8 +66,11 @@ int stage_open(struct stage *stage, uint32_t pages, int uffd, int trash_uffd)
 	stage->remaps = trash_uffd < 0;
 	stage->mapping_begins = own_alloc(pages);
 	stage->ids = own_alloc(pages * sizeof(stage->ids[0]));
+	stage->came_from = own_alloc(pages * sizeof(stage->came_from[0]));
 	stage->phases = own_alloc(pages);
-	err = stage->ids && stage->phases && stage->mapping_begins ? map_areas(stage) : -ENOMEM;
+	err = -ENOMEM;
+	if (stage->ids && stage->came_from && stage->phases && stage->mapping_begins)
+		err = map_areas(stage);
 	if (err)
 		stage_close(stage);
 	return err;
@@ -78,6 +81,7 @@ void stage_close(struct stage *stage)
 	if (stage->base)
 		munmap((void *)(uintptr_t)stage->base, stage_bytes(stage));
 	own_free(stage->ids, stage->pages * sizeof(stage->ids[0]));
+	own_free(stage->came_from, stage->pages * sizeof(stage->came_from[0]));
 	own_free(stage->phases, stage->pages);
 	own_free(stage->mapping_begins, stage->pages);
 	memset(stage, 0, sizeof(*stage));

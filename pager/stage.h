@@ -43,6 +43,7 @@ struct stage {
 	uint32_t pages;
 	uint64_t head, tail;  /* count up; place = number modulo pages */
 	uint32_t *ids;	      /* page numbers, by place */
+	uint64_t *came_from;  /* addresses, by place; also after the page is no longer here */
 	uint8_t *phases;      /* enum stage_phase, by place */
 	int uffd, trash_uffd; /* owned by the engine */
 

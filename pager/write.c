@@ -96,6 +96,18 @@ struct sight {
 	bool one_word;
 };
 
+/* Also for a page that somebody has wanted back meanwhile. */
+static void look_closely(struct engine *engine, const void *page, uint32_t place,
+			 struct sight *sight)
+{
+	uint64_t address = engine->stage.came_from[place];
+	uint32_t word_at, tid;
+
+	sight->hash = hash128_of(page, PAGE_BYTES);
+	if (exits_find(&engine->exits, page, address, &word_at, &tid))
+		exits_note(&engine->exits, address + word_at, tid);
+}
+
 /* Returns whether the page must be written. Under map_lock. */
 static bool judge(struct writer *writer, uint32_t place, const struct sight *sight)
 {
@@ -156,7 +168,7 @@ void writer_look(struct writer *writer, uint64_t first, uint64_t end)
 		sights[i].hash = (struct hash128){0, 0};
 		sights[i].one_word = is_one_word(page, &sights[i].hash.low);
 		if (!sights[i].one_word)
-			sights[i].hash = hash128_of(page, PAGE_BYTES);
+			look_closely(engine, page, place, &sights[i]);
 	}
 	batch->pages = 0;
 	engine_lock_last(engine);

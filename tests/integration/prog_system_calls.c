@@ -48,6 +48,7 @@ static const struct {
 	{"mutex", way_mutex},
 	{"robust", way_robust},
 	{"idle_thread", way_idle_thread},
+	{"thread_end", way_thread_end},
 	{"signal_stack", way_signal_stack},
 	{"signal_frame", way_signal_frame},
 	{"thread_stack", way_thread_stack},

@@ -112,6 +112,7 @@ int way_signal_frame(void);
 int way_thread_stack(void);
 int way_signal_storm(void);
 int way_idle_thread(void);
+int way_thread_end(void);
 
 /* system_calls_peer.c: another process, which is started before there is anything to page */
 void peer_start(void);

@@ -10,7 +10,7 @@ LOCAL=$(sized 8 8 32)M
 ROUNDS=$(sized 8 40 400)
 
 WAYS=(read readv pread write writev pwrite paths send sendmsg sendfile splice vmsplice tee results
-	directory random poll advice arguments futex mutex idle_thread signal_stack signal_frame
+	directory random poll advice arguments futex mutex idle_thread thread_end signal_stack signal_frame
 	thread_stack signal_storm vm_read vm_write vm_self)
 # Not everywhere: without io_uring, or on a file system without O_DIRECT.
 MAY_LACK=(direct_write ring_read ring_write ring_fixed)
@@ -53,10 +53,7 @@ with_move() {
 	all_ways "$1"
 }
 
-# Without it futex_pi has not ended once, in one of some ten runs: not understood yet.
 without_move() {
-	local LIMITS=(futex_op robust proc_mem ptrace)
-
 	LIBPAGER_MOVE=off all_ways "$1"
 }
 

@@ -1,5 +1,6 @@
 #include "tests/integration/system_calls.h"
 
+#include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -237,6 +238,69 @@ int way_idle_thread(void)
 		pthread_join(thread, NULL);
 		close(idle->go[0]);
 		close(idle->go[1]);
+	}
+	return 0;
+}
+
+/* ---- what the kernel writes when a thread ends ---- */
+
+struct ending {
+	int go[2];
+	void *_Atomic own; /* what the C library keeps of the thread, with the word in question */
+};
+
+/* Between being woken and its end it touches nothing, and neither does the kernel on its behalf. */
+static void *end_untouched(void *arg)
+{
+	struct ending *ending = arg;
+	struct robust_list_head *head;
+	long result, len;
+
+	must(!syscall(SYS_get_robust_list, 0, &head, &len), "get_robust_list");
+	must(!__rseq_size || !syscall(SYS_rseq, rseq_area(), sizeof(struct rseq),
+				      RSEQ_FLAG_UNREGISTER, RSEQ_SIG),
+	     "rseq");
+	atomic_store(&ending->own, head);
+	__asm__ volatile("syscall\n\t"
+			 "mov %[end], %%eax\n\t"
+			 "xor %%edi, %%edi\n\t"
+			 "syscall\n\t"
+			 "ud2"
+			 : "=a"(result)
+			 : "a"((long)SYS_read), "D"((long)ending->go[0]), "S"(ending),
+			   "d"(1L), [end] "i"(SYS_exit)
+			 : "rcx", "r11", "memory");
+	return (void *)result;
+}
+
+static void *join(void *arg)
+{
+	must(!pthread_join(*(pthread_t *)arg, NULL), "pthread_join");
+	return NULL;
+}
+
+/* Who waits for it is told, whether it has begun to long before or does so afterwards. */
+int way_thread_end(void)
+{
+	struct ending *ending = plain_memory(sizeof(*ending));
+
+	for (unsigned i = 0; i < 4; i++) {
+		pthread_t thread, waiter = 0;
+
+		atomic_store(&ending->own, NULL);
+		must(!pipe(ending->go), "pipe");
+		thread = thread_start(end_untouched, ending);
+		while (!atomic_load(&ending->own))
+			usleep(1000);
+		if (i % 2)
+			waiter = thread_start(join, &thread);
+		wait_until_out((char *)atomic_load(&ending->own) - 32, 64);
+		close(ending->go[1]); /* it reads the end of a file */
+		if (i % 2)
+			pthread_join(waiter, NULL);
+		else
+			join(&thread);
+		close(ending->go[0]);
 	}
 	return 0;
 }
