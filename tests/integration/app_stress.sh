@@ -18,14 +18,19 @@ PAGED=(
 # Most of these stay small; they make processes, threads and mappings as fast as they can.
 SMALL=("madvise 1" "fork 2" "vfork 2" "brk 1" "stack 1" "pthread 2" "mprotect 1" "clone 1" "sigsegv 1")
 
-# stress TRANSPORT STRESSOR...
+# stress TRANSPORT STRESSOR: a stressor that ends badly without libpager, too, is none on this kernel
+# (madvise, as root, poisons a page where the kernel can, and dies of it).
 stress() {
 	local transport=$1 status=0
-	local words
+	local words command
 
 	read -ra words <<<"--$2"
-	under "$LOCAL" "$transport" stress-ng "${words[@]}" --verify --timeout "$SECONDS_EACH" \
-		--temp-path "$TMP" >"$TMP/out" 2>&1 || status=$?
+	command=(stress-ng "${words[@]}" --verify --timeout "$SECONDS_EACH" --temp-path "$TMP")
+	under "$LOCAL" "$transport" "${command[@]}" >"$TMP/out" 2>&1 || status=$?
+	if [ $status -ne 0 ] && ! plain "${command[@]}" >"$TMP/plain.out" 2>&1; then
+		note "not here, it fails without libpager, too: $2"
+		return 1
+	fi
 	[ $status -eq 0 ] || fail "$2: status $status: $(cat "$TMP/out" "$TMP/engine.log")"
 	have 'successful run completed' "$TMP/out" "$2: $(cat "$TMP/out")"
 	note "$(_seen_line 16384 "$transport"): $2"
@@ -34,12 +39,13 @@ stress() {
 start_donor $((MIB * 8))M
 for transport in $TRANSPORTS; do
 	for stressor in "${PAGED[@]}"; do
-		stress "$transport" "$stressor"
-		really_paged
+		stress "$transport" "$stressor" && really_paged
 	done
 done
 SECONDS_EACH=$((SECONDS_EACH / 3 + 1))
+ran=
 for stressor in "${SMALL[@]}"; do
-	stress "${TRANSPORTS%% *}" "$stressor"
+	stress "${TRANSPORTS%% *}" "$stressor" && ran=1
 done
+[ -n "$ran" ] || fail "none of the small stressors works here"
 stop_donor
