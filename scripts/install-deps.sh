@@ -44,6 +44,8 @@ check  shellcheck           shellcheck       ShellCheck
 check  python3              python3          python3
 check  lua5.4|lua           lua5.4           lua
 check  perl                 perl             perl
+check  java                 default-jdk-headless java-latest-openjdk-devel
+check  node                 nodejs           nodejs
 check  sqlite3              sqlite3          sqlite
 check  redis-server         redis-server     valkey-compat-redis
 check  memcached            memcached        memcached
