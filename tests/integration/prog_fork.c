@@ -4,7 +4,7 @@
  * wrote, and neither a wrong byte. Ends with 0 and one line for each way.
  *
  *   prog_fork MIB WAY...      WAY: fork, _Fork, clone, vfork, system, popen, posix_spawn, daemon,
- *                             quiet, twice, threads
+ *                             quiet, twice, threads, many
  *
  * A way that libpager refuses (ENOMEM) counts as refused, which is said; a wrong byte is not
  * refused.
@@ -13,6 +13,7 @@
 #include "tests/integration/give_up.h"
 #include "tests/integration/pages.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -313,6 +314,94 @@ static int by_fork_with_threads(void)
 	return err;
 }
 
+/* ---- many ---- */
+
+#define FORKS 100u	  /* in each round */
+#define MORE_MAPPINGS 40u /* arenas of the C library, a piece of the engine's */
+#define MORE_KIB (16u << 10)
+
+struct size {
+	size_t mappings, kib, descriptors;
+};
+
+static size_t count_lines(const char *path)
+{
+	FILE *file = fopen(path, "r");
+	size_t n = 0;
+	int c;
+
+	if (!file)
+		give_up("%s: %s", path, strerror(errno));
+	while ((c = fgetc(file)) != EOF)
+		n += c == '\n';
+	fclose(file);
+	return n;
+}
+
+static size_t count_entries(const char *path)
+{
+	DIR *dir = opendir(path);
+	size_t n = 0;
+
+	if (!dir)
+		give_up("%s: %s", path, strerror(errno));
+	while (readdir(dir))
+		n++;
+	closedir(dir);
+	return n;
+}
+
+/* Slabs of donors are mapped over shm, so their number is in the size. */
+static struct size size_now(void)
+{
+	struct size size = {count_lines("/proc/self/maps"), 0, count_entries("/proc/self/fd")};
+	FILE *file = fopen("/proc/self/statm", "r");
+
+	if (!file || fscanf(file, "%zu", &size.kib) != 1)
+		give_up("statm: %s", strerror(errno));
+	fclose(file);
+	size.kib *= PAGE_BYTES / 1024;
+	return size;
+}
+
+static void check_growth(struct size before, struct size after)
+{
+	if (after.mappings > before.mappings + MORE_MAPPINGS || after.kib > before.kib + MORE_KIB ||
+	    after.descriptors > before.descriptors)
+		give_up("from %zu mappings, %zu KiB and %zu descriptors to %zu, %zu and %zu",
+			before.mappings, before.kib, before.descriptors, after.mappings, after.kib,
+			after.descriptors);
+}
+
+/* One after the other, each with something else: nothing is left of them. */
+static int by_many_forks(void)
+{
+	struct size before = {0, 0, 0};
+
+	for (unsigned i = 0; i < FORKS; i++) {
+		size_t page = i * 7919 % page_count;
+		pid_t pid = fork();
+
+		if (pid < 0)
+			return -errno;
+		if (pid == 0) {
+			for (size_t at = i % 16; at < page_count; at += 16)
+				check_page(at, 0, "one of many children");
+			page_write(memory, page, 5);
+			_exit(0);
+		}
+		page_write(memory, page, 3);
+		check_page(page, 3, "parent of many");
+		page_write(memory, page, 0);
+		if (wait_for_zero(pid, "one of many children"))
+			give_up("one of many children");
+		if (i == FORKS / 5)
+			before = size_now();
+	}
+	check_growth(before, size_now());
+	return 0;
+}
+
 static const struct {
 	const char *name;
 	int (*run)(void);
@@ -328,6 +417,7 @@ static const struct {
 	{"quiet", by_quiet_fork},
 	{"twice", by_fork_twice},
 	{"threads", by_fork_with_threads},
+	{"many", by_many_forks},
 };
 
 static void run(const char *name)
