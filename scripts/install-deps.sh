@@ -16,7 +16,8 @@
 set -u
 
 # Set, what it is recognised by, package of Debian and Ubuntu, package of Fedora. Recognised by: a
-# header (*.h), what a compiler can link with (gcc:asan), or commands in PATH, of which one is enough.
+# header (*.h), a library for programs to load (*.so.N), what a compiler can link with (gcc:asan), or
+# commands in PATH, of which one is enough.
 needs()
 {
 	cat <<'NEEDS'
@@ -51,6 +52,9 @@ check  redis-server         redis-server     valkey-compat-redis
 check  memcached            memcached        memcached
 check  xz                   xz-utils         xz
 check  stress-ng            stress-ng        stress-ng
+check  libjemalloc.so.2     libjemalloc2     jemalloc
+check  libtcmalloc_minimal.so.4 libtcmalloc-minimal4 gperftools-libs
+check  libmimalloc.so.2     libmimalloc2.0   mimalloc
 check  ps                   procps           procps-ng
 check  ss                   iproute2         iproute
 check  gnuplot              gnuplot-nox      gnuplot-minimal
@@ -106,6 +110,7 @@ is_there()
 {
 	case $1 in
 	*.h) has_header "$1" ;;
+	*.so.*) ldconfig -p | grep -qF "	$1 " ;;
 	*:*) can_link "${1%:*}" "${1#*:}" ;;
 	*) has_command "$1" ;;
 	esac
