@@ -24,6 +24,7 @@
 #include "tests/bench/floor_serving.h"
 #include "tests/bench/floor_wire.h"
 #include "tests/bench/times.h"
+#include "tests/xorshift.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -173,12 +174,9 @@ static void print_wire(const char *prefix, enum floor_wire_kind kind, const char
 
 static uint64_t next_random(void)
 {
-	static uint64_t state = 88172645463325252u;
+	static uint64_t state = XORSHIFT_SEED;
 
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return state;
+	return xorshift_next(&state);
 }
 
 static void floor_of_wire(enum floor_wire_kind kind, uint64_t pages)

@@ -16,6 +16,7 @@
 #include "common/base/parse.h"
 #include "tests/bench/content.h"
 #include "tests/bench/times.h"
+#include "tests/xorshift.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -83,13 +84,9 @@ static NORETURN void page_wrong(const struct plan *plan, uint64_t page)
 	_exit(WRONG_STATUS);
 }
 
-/* xorshift64 (Marsaglia, 2003). */
 static uint64_t next_random(struct worker *worker)
 {
-	worker->random ^= worker->random << 13;
-	worker->random ^= worker->random >> 7;
-	worker->random ^= worker->random << 17;
-	return worker->random;
+	return xorshift_next(&worker->random);
 }
 
 /* In [0, bound): the high half of the product, which needs no division. */

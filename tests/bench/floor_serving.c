@@ -7,6 +7,7 @@
 #include "tests/bench/floor_parts.h"
 #include "tests/bench/floor_wire.h"
 #include "tests/bench/times.h"
+#include "tests/xorshift.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -267,10 +268,7 @@ static void *handle(void *arg UNUSED)
 
 static uint64_t next_random(struct worker *worker)
 {
-	worker->random ^= worker->random << 13;
-	worker->random ^= worker->random >> 7;
-	worker->random ^= worker->random << 17;
-	return worker->random;
+	return xorshift_next(&worker->random);
 }
 
 static void visit(struct worker *worker, bool counts)

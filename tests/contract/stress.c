@@ -1,4 +1,5 @@
 #include "tests/contract/contract.h"
+#include "tests/xorshift.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -32,13 +33,7 @@ struct worker {
 
 static uint64_t next_random(struct worker *worker)
 {
-	uint64_t x = worker->random;
-
-	x ^= x << 13;
-	x ^= x >> 7;
-	x ^= x << 17;
-	worker->random = x;
-	return x;
+	return xorshift_next(&worker->random);
 }
 
 static uint32_t random_size(struct worker *worker)

@@ -2,6 +2,7 @@
 
 #include "common/base/clock.h"
 #include "common/transport/frame.h"
+#include "tests/xorshift.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -55,15 +56,11 @@ void must(bool is_so, const char *fmt, ...)
 	die_with(fmt, args);
 }
 
-/* xorshift64: Marsaglia, "Xorshift RNGs", 2003. */
 uint64_t random_next(void)
 {
-	static uint64_t state = 88172645463325252u;
+	static uint64_t state = XORSHIFT_SEED;
 
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return state;
+	return xorshift_next(&state);
 }
 
 /* ---- connections ---- */

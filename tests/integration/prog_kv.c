@@ -10,6 +10,7 @@
  */
 #include "common/base/compiler.h"
 #include "tests/integration/give_up.h"
+#include "tests/xorshift.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -61,10 +62,7 @@ static void make_value(uint64_t number, unsigned version, char *out, size_t byte
 	size_t i;
 
 	for (i = 0; i < bytes; i++) {
-		state ^= state << 13;
-		state ^= state >> 7;
-		state ^= state << 17;
-		out[i] = (char)('0' + (state & 63));
+		out[i] = (char)('0' + (xorshift_next(&state) & 63));
 	}
 }
 

@@ -13,6 +13,7 @@
 #include "common/base/clock.h"
 #include "common/base/compiler.h"
 #include "tests/integration/give_up.h"
+#include "tests/xorshift.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -54,14 +55,6 @@ static void must(int result, const char *what)
 {
 	if (result < 0)
 		give_up("%s: %s", what, strerror(errno));
-}
-
-static uint64_t next_random(uint64_t *state)
-{
-	*state ^= *state << 13;
-	*state ^= *state >> 7;
-	*state ^= *state << 17;
-	return *state;
 }
 
 /* ---- what a page holds ---- */
@@ -151,14 +144,14 @@ static void block_write(struct block *block)
 
 static unsigned random_page(struct worker *worker)
 {
-	return (unsigned)(next_random(&worker->random) % BLOCK_PAGES);
+	return (unsigned)(xorshift_next(&worker->random) % BLOCK_PAGES);
 }
 
 /* Pages [first, first + returned) of a block, at least one. */
 static unsigned random_run(struct worker *worker, unsigned *first)
 {
 	*first = random_page(worker);
-	return 1 + (unsigned)(next_random(&worker->random) % (BLOCK_PAGES - *first));
+	return 1 + (unsigned)(xorshift_next(&worker->random) % (BLOCK_PAGES - *first));
 }
 
 static void check_page(struct worker *worker, struct block *block)
@@ -348,8 +341,8 @@ static const struct {
 
 static void step(struct worker *worker)
 {
-	unsigned share = (unsigned)(next_random(&worker->random) % SHARES);
-	struct block *block = &worker->blocks[next_random(&worker->random) % worker->block_count];
+	unsigned share = (unsigned)(xorshift_next(&worker->random) % SHARES);
+	struct block *block = &worker->blocks[xorshift_next(&worker->random) % worker->block_count];
 	size_t i;
 
 	for (i = 0; share >= operations[i].share; i++)

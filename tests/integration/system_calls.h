@@ -67,7 +67,12 @@ int scratch_file(int flags);
 
 /* ---- ways: 0, or a negative errno if this system does not do it ---- */
 
-/* system_calls_files.c */
+/*
+ * system_calls_files.c. The first two write to a file what is then read into memory, and look
+ * whether what was in memory that was out is in the file; both leave the offset at its begin.
+ */
+void file_put(int fd, const char *bytes, size_t len);
+void file_must_have(int fd, const struct piece *piece);
 int way_read(void);
 int way_readv(void);
 int way_pread(void);

@@ -11,14 +11,13 @@
 
 #define PIECES 4u /* of a vector */
 
-static void put(int fd, const char *bytes, size_t len)
+void file_put(int fd, const char *bytes, size_t len)
 {
 	must(pwrite(fd, bytes, len, 0) == (ssize_t)len, "pwrite of what is here");
 	must(lseek(fd, 0, SEEK_SET) == 0, "lseek");
 }
 
-/* What is in the file: it has been read from memory that was out. */
-static void must_be_in(int fd, const struct piece *piece)
+void file_must_have(int fd, const struct piece *piece)
 {
 	static char *got;
 
@@ -39,7 +38,7 @@ int way_read(void)
 		struct piece piece = piece_out();
 		const char *bytes = news(piece.len);
 
-		put(fd, bytes, piece.len);
+		file_put(fd, bytes, piece.len);
 		must(read(fd, piece.at, piece.len) == (ssize_t)piece.len, "read");
 		piece_must_have(&piece, bytes);
 	}
@@ -55,7 +54,7 @@ int way_pread(void)
 		struct piece piece = piece_out();
 		const char *bytes = news(piece.len);
 
-		put(fd, bytes, piece.len);
+		file_put(fd, bytes, piece.len);
 		must(pread(fd, piece.at, piece.len, 0) == (ssize_t)piece.len, "pread");
 		piece_must_have(&piece, bytes);
 	}
@@ -96,7 +95,7 @@ int way_readv(void)
 		size_t len = choose_vector(pieces, vector);
 		const char *bytes = news(len);
 
-		put(fd, bytes, len);
+		file_put(fd, bytes, len);
 		must(readv(fd, vector, PIECES) == (ssize_t)len, "readv");
 		for (unsigned j = 0; j < PIECES; bytes += pieces[j++].len)
 			piece_must_have(&pieces[j], bytes);
@@ -115,7 +114,7 @@ int way_write(void)
 		struct piece piece = piece_out();
 
 		must(write(fd, piece.at, piece.len) == (ssize_t)piece.len, "write");
-		must_be_in(fd, &piece);
+		file_must_have(fd, &piece);
 	}
 	close(fd);
 	return 0;
@@ -129,7 +128,7 @@ int way_pwrite(void)
 		struct piece piece = piece_out();
 
 		must(pwrite(fd, piece.at, piece.len, 0) == (ssize_t)piece.len, "pwrite");
-		must_be_in(fd, &piece);
+		file_must_have(fd, &piece);
 	}
 	close(fd);
 	return 0;
@@ -176,7 +175,7 @@ int way_direct_read(void)
 		struct piece piece = piece_out_whole();
 		const char *bytes = news(piece.len);
 
-		put(fd, bytes, piece.len);
+		file_put(fd, bytes, piece.len);
 		must(pread(fd, piece.at, piece.len, 0) == (ssize_t)piece.len, "pread, O_DIRECT");
 		piece_must_have(&piece, bytes);
 	}
@@ -194,7 +193,7 @@ int way_direct_write(void)
 		struct piece piece = piece_out_whole();
 
 		must(pwrite(fd, piece.at, piece.len, 0) == (ssize_t)piece.len, "pwrite, O_DIRECT");
-		must_be_in(fd, &piece);
+		file_must_have(fd, &piece);
 	}
 	close(fd);
 	return 0;

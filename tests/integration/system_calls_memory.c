@@ -2,6 +2,7 @@
 #include "tests/integration/give_up.h"
 #include "tests/integration/pages.h"
 #include "tests/integration/system_calls.h"
+#include "tests/xorshift.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -106,12 +107,9 @@ void memory_check(void)
 /* No step of a linear generator, or neighbours would be alike. */
 uint64_t random_next(void)
 {
-	static uint64_t state = 88172645463325252u;
+	static uint64_t state = XORSHIFT_SEED;
 
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return state;
+	return xorshift_next(&state);
 }
 
 const char *news(size_t len)

@@ -25,21 +25,6 @@ static void end_one(struct io_uring *ring, size_t len, const char *what)
 	io_uring_cqe_seen(ring, cqe);
 }
 
-static void put(int fd, const char *bytes, size_t len)
-{
-	must(pwrite(fd, bytes, len, 0) == (ssize_t)len, "pwrite of what is here");
-}
-
-static void must_be_in(int fd, const struct piece *piece)
-{
-	static char *got;
-
-	if (!got)
-		got = plain_memory(PIECE_BYTES);
-	must(pread(fd, got, piece->len, 0) == (ssize_t)piece->len, "pread to what is here");
-	piece_must_be(piece, got);
-}
-
 int way_ring_read(void)
 {
 	int fd = scratch_file(0);
@@ -54,7 +39,7 @@ int way_ring_read(void)
 		const char *bytes = news(piece.len);
 		struct io_uring_sqe *sqe = io_uring_get_sqe(&ring);
 
-		put(fd, bytes, piece.len);
+		file_put(fd, bytes, piece.len);
 		io_uring_prep_read(sqe, fd, piece.at, (unsigned)piece.len, 0);
 		sqe->flags |= (uint8_t)flags_of(i);
 		end_one(&ring, piece.len, "IORING_OP_READ");
@@ -81,7 +66,7 @@ int way_ring_write(void)
 		io_uring_prep_write(sqe, fd, piece.at, (unsigned)piece.len, 0);
 		sqe->flags |= (uint8_t)flags_of(i);
 		end_one(&ring, piece.len, "IORING_OP_WRITE");
-		must_be_in(fd, &piece);
+		file_must_have(fd, &piece);
 	}
 	io_uring_queue_exit(&ring);
 	close(fd);
@@ -109,10 +94,10 @@ static void use_registered(struct io_uring *ring, int fd, unsigned round)
 		usleep(50000);
 	io_uring_prep_write_fixed(io_uring_get_sqe(ring), fd, from.at, (unsigned)from.len, 0, 0);
 	end_one(ring, from.len, "IORING_OP_WRITE_FIXED");
-	must_be_in(fd, &from);
+	file_must_have(fd, &from);
 
 	bytes = news(to.len);
-	put(fd, bytes, to.len);
+	file_put(fd, bytes, to.len);
 	io_uring_prep_read_fixed(io_uring_get_sqe(ring), fd, to.at, (unsigned)to.len, 0, 1);
 	end_one(ring, to.len, "IORING_OP_READ_FIXED");
 	piece_must_have(&to, bytes);

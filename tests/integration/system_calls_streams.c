@@ -161,7 +161,7 @@ int way_sendfile(void)
 		const char *bytes = news(piece.len);
 		off_t offset = 0;
 
-		must(pwrite(fd, bytes, piece.len, 0) == (ssize_t)piece.len, "pwrite");
+		file_put(fd, bytes, piece.len);
 		must(sendfile(ends.in, fd, &offset, piece.len) == (ssize_t)piece.len, "sendfile");
 		must(recv(ends.out, piece.at, piece.len, MSG_WAITALL) == (ssize_t)piece.len,
 		     "recv");
@@ -184,7 +184,7 @@ int way_splice(void)
 		const char *bytes = news(piece.len);
 		off_t offset = 0;
 
-		must(pwrite(fd, bytes, piece.len, 0) == (ssize_t)piece.len, "pwrite");
+		file_put(fd, bytes, piece.len);
 		must(splice(fd, &offset, pipe.in, NULL, piece.len, 0) == (ssize_t)piece.len,
 		     "splice");
 		read_all(pipe.out, piece.at, piece.len);
