@@ -140,16 +140,16 @@ static bool is_gone(const struct exits_word *word, pid_t pid, int status_fd)
 /*
  * As the kernel does it, with its own means: the page may be out, or unmapped by now, and the word
  * may be something else. The first call compares and does no more; the second one sets it to zero
- * and wakes who waits.
+ * and wakes who waits. False if the page has left again in between.
  */
-static void clear(const struct exits_word *word)
+static bool clear(const struct exits_word *word)
 {
 	uint32_t *at = (uint32_t *)(uintptr_t)word->address, unused = 0;
 
 	if (syscall(SYS_futex, at, FUTEX_CMP_REQUEUE, 0, 0, &unused, word->tid) < 0)
-		return;
-	(void)syscall(SYS_futex, at, FUTEX_WAKE_OP, 1, 0, at,
-		      FUTEX_OP(FUTEX_OP_SET, 0, FUTEX_OP_CMP_EQ, 0));
+		return true;
+	return syscall(SYS_futex, at, FUTEX_WAKE_OP, 1, 0, at,
+		       FUTEX_OP(FUTEX_OP_SET, 0, FUTEX_OP_CMP_EQ, 0)) >= 0;
 }
 
 static struct exits_word read_place(struct exits *exits, const struct exits_word *place)
@@ -186,8 +186,8 @@ uint64_t exits_turn(struct exits *exits, int status_fd, uint64_t now)
 		word = read_place(exits, &exits->list[i]);
 		if (!word.tid || !is_gone(&word, pid, status_fd))
 			continue;
-		clear(&word);
-		forget(exits, &exits->list[i], &word);
+		if (clear(&word))
+			forget(exits, &exits->list[i], &word);
 	}
 	exits->next_ns = clock_ns() + LOOK_NS;
 	return LOOK_NS;

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -13,9 +14,11 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define NAME_BYTES 64
+#define SWEEPS_MAX 16 /* of some hundred names each */
 
 static size_t page_span(void)
 {
@@ -185,6 +188,38 @@ static int page_map(int fd, struct stats_page **out)
 	return 0;
 }
 
+/* The number of a process that a name stands for; 0 if it is none. */
+static pid_t pid_of(const char *name)
+{
+	char *end;
+	unsigned long long number = strtoull(name, &end, 10);
+
+	return *name && !*end && number <= INT_MAX ? (pid_t)number : 0;
+}
+
+/*
+ * Removes what dead processes left, or children that end by _exit(2) would fill the directory one
+ * by one. Without readdir(3), which calls malloc.
+ */
+static void sweep(int dir)
+{
+	_Alignas(struct dirent64) char entries[4096];
+	long got;
+
+	for (unsigned i = 0;
+	     i < SWEEPS_MAX && (got = syscall(SYS_getdents64, dir, entries, sizeof(entries))) > 0;
+	     i++) {
+		for (long at = 0; at < got;) {
+			const struct dirent64 *entry = (const void *)(entries + at);
+			pid_t pid = pid_of(entry->d_name);
+
+			if (pid && kill(pid, 0) && errno == ESRCH)
+				(void)unlinkat(dir, entry->d_name, 0);
+			at += entry->d_reclen;
+		}
+	}
+}
+
 static int page_map_file(struct stats_page **out)
 {
 	char name[NAME_BYTES];
@@ -195,6 +230,7 @@ static int page_map_file(struct stats_page **out)
 	dir = dir_make();
 	if (dir < 0)
 		return dir;
+	sweep(dir);
 	snprintf(name, sizeof(name), "%d", getpid());
 	fd = file_make(dir, name);
 	if (fd < 0) {
@@ -299,6 +335,13 @@ static int page_read(int fd, struct stats_page *out)
 	return 0;
 }
 
+bool stats_is_by(const struct stats_page *page, uint32_t pid)
+{
+	uint64_t ticks;
+
+	return page->pid == pid && !start_ticks(pid, &ticks) && ticks == page->start_ticks;
+}
+
 /* Whether the process that wrote the page is the one that has its pid now, and still writes. */
 static int page_verify(int fd, uint32_t pid, const struct stats_page *page)
 {
@@ -311,7 +354,7 @@ static int page_verify(int fd, uint32_t pid, const struct stats_page *page)
 		return err;
 	if (fstat(fd, &st))
 		return -errno;
-	return ticks == page->start_ticks && is_mapped_by(pid, st.st_ino) ? 0 : -ENOENT;
+	return stats_is_by(page, pid) && is_mapped_by(pid, st.st_ino) ? 0 : -ENOENT;
 }
 
 int stats_read(uint32_t pid, struct stats_page *out)
@@ -344,14 +387,11 @@ int stats_read(uint32_t pid, struct stats_page *out)
 /* Whether a name in the directory is a process that lives; what is left of a dead one goes. */
 static bool is_live(int dir, const char *name, uint32_t *pid)
 {
-	unsigned long long number;
 	uint64_t ticks;
-	char *end;
 
-	number = strtoull(name, &end, 10);
-	if (end == name || *end || number == 0 || number > INT_MAX)
+	*pid = (uint32_t)pid_of(name);
+	if (!*pid)
 		return false;
-	*pid = (uint32_t)number;
 	if (start_ticks(*pid, &ticks) != -ESRCH)
 		return true;
 	if (unlinkat(dir, name, 0) && errno != ENOENT)

@@ -85,7 +85,8 @@ struct stats_page {
 /*
  * Writer: makes and maps the file; *out stays until the process ends, and does not exist in
  * forked children. If there can be no file, a page that nobody else can see, and a log line why;
- * fails only without memory. No malloc, no stdio.
+ * fails only without memory. Removes what dead processes of this user left there. No malloc, no
+ * stdio.
  */
 int stats_create(struct stats_page **out) MUST_CHECK;
 /*
@@ -109,6 +110,9 @@ bool stats_any_donor_up(const struct stats_page *page) MUST_CHECK;
  * not yours, -EPROTO another version.
  */
 int stats_read(uint32_t pid, struct stats_page *out) MUST_CHECK;
+
+/* Whether a page that is mapped was written by the process that has this pid now. */
+bool stats_is_by(const struct stats_page *page, uint32_t pid);
 
 /* Calls fn for every live process of this user that has one; removes what dead ones left. */
 int stats_each(void (*fn)(void *arg, uint32_t pid), void *arg) MUST_CHECK;

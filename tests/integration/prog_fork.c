@@ -320,8 +320,10 @@ static int by_fork_with_threads(void)
 #define MORE_MAPPINGS 40u /* arenas of the C library, a piece of the engine's */
 #define MORE_KIB (16u << 10)
 
+#define MORE_FILES 8u /* of others that are paged at the same time */
+
 struct size {
-	size_t mappings, kib, descriptors;
+	size_t mappings, kib, descriptors, files;
 };
 
 static size_t count_lines(const char *path)
@@ -344,7 +346,7 @@ static size_t count_entries(const char *path)
 	size_t n = 0;
 
 	if (!dir)
-		give_up("%s: %s", path, strerror(errno));
+		return 0;
 	while (readdir(dir))
 		n++;
 	closedir(dir);
@@ -354,29 +356,33 @@ static size_t count_entries(const char *path)
 /* Slabs of donors are mapped over shm, so their number is in the size. */
 static struct size size_now(void)
 {
-	struct size size = {count_lines("/proc/self/maps"), 0, count_entries("/proc/self/fd")};
+	struct size size = {count_lines("/proc/self/maps"), 0, count_entries("/proc/self/fd"), 0};
 	FILE *file = fopen("/proc/self/statm", "r");
+	char statistics[64];
 
 	if (!file || fscanf(file, "%zu", &size.kib) != 1)
 		give_up("statm: %s", strerror(errno));
 	fclose(file);
 	size.kib *= PAGE_BYTES / 1024;
+	snprintf(statistics, sizeof(statistics), "/dev/shm/libpager-%u", geteuid());
+	size.files = count_entries(statistics);
 	return size;
 }
 
 static void check_growth(struct size before, struct size after)
 {
 	if (after.mappings > before.mappings + MORE_MAPPINGS || after.kib > before.kib + MORE_KIB ||
-	    after.descriptors > before.descriptors)
-		give_up("from %zu mappings, %zu KiB and %zu descriptors to %zu, %zu and %zu",
-			before.mappings, before.kib, before.descriptors, after.mappings, after.kib,
-			after.descriptors);
+	    after.descriptors > before.descriptors || after.files > before.files + MORE_FILES)
+		give_up("from %zu mappings, %zu KiB, %zu descriptors and %zu files to %zu, %zu, "
+			"%zu and %zu",
+			before.mappings, before.kib, before.descriptors, before.files,
+			after.mappings, after.kib, after.descriptors, after.files);
 }
 
 /* One after the other, each with something else: nothing is left of them. */
 static int by_many_forks(void)
 {
-	struct size before = {0, 0, 0};
+	struct size before = {0, 0, 0, 0};
 
 	for (unsigned i = 0; i < FORKS; i++) {
 		size_t page = i * 7919 % page_count;

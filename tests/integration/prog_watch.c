@@ -156,7 +156,9 @@ static const struct stats_page *map_stats(pid_t pid)
 	close(fd);
 	if (stats == MAP_FAILED)
 		return NULL;
-	if (stats->magic == STATS_MAGIC && stats->version == STATS_VERSION)
+	/* Another process that was killed may have had this pid. */
+	if (stats->magic == STATS_MAGIC && stats->version == STATS_VERSION &&
+	    stats_is_by(stats, (uint32_t)pid))
 		return stats;
 	munmap((void *)(uintptr_t)stats, sizeof(*stats));
 	return NULL;

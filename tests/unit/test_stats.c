@@ -200,6 +200,24 @@ static void a_walk_finds_the_living_and_removes_the_dead(void)
 	stats_remove(page);
 }
 
+static void a_new_page_sweeps_away_the_dead(void)
+{
+	struct stats_page *page;
+	char path[64];
+	int fd;
+
+	stats_remove(create()); /* the directory is there */
+	file_path(path, sizeof(path), geteuid(), dead_pid());
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
+	CU_ASSERT_FATAL(fd >= 0);
+	close(fd);
+	page = create();
+	CU_ASSERT_EQUAL(access(path, F_OK), -1);
+	CU_ASSERT(stats_is_by(page, (uint32_t)getpid()));
+	CU_ASSERT_FALSE(stats_is_by(page, (uint32_t)getppid()));
+	stats_remove(page);
+}
+
 /* ---- two users: needs root to become one of them ---- */
 
 static int stranger_creates_in_secret(void)
@@ -268,6 +286,7 @@ int main(void)
 		SUITE_TEST(a_short_file_is_refused),
 		SUITE_TEST(hostile_content_stays_within_bounds),
 		SUITE_TEST(a_walk_finds_the_living_and_removes_the_dead),
+		SUITE_TEST(a_new_page_sweeps_away_the_dead),
 		{"a_directory_of_somebody_else_is_not_used",
 		 a_directory_of_somebody_else_is_not_used, two_users},
 		{"a_link_instead_of_the_directory_is_not_followed",
