@@ -53,8 +53,14 @@ void budget_change(struct budget *budget, uint64_t bytes)
 	budget->low = next.low;
 	budget->high = next.high;
 	budget->hard = next.hard;
-	budget->near = next.near;
-	budget->adopt = next.adopt;
+	budget->near = budget->is_limit ? next.pages / 4 : next.near;
+	budget->adopt = budget->is_limit ? next.pages / 2 : next.adopt;
+}
+
+void budget_make_limit(struct budget *budget)
+{
+	budget->is_limit = true;
+	budget_change(budget, budget->pages << PAGE_SHIFT);
 }
 
 uint64_t budget_within(uint64_t bytes)

@@ -8,6 +8,7 @@
 #ifndef PAGER_BUDGET_H
 #define PAGER_BUDGET_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Atomic, for it may change while it is looked at; the marks need not be of one moment. */
@@ -17,9 +18,13 @@ struct budget {
 	_Atomic uint64_t near;	 /* from here on the engine makes ready: donors, threads */
 	_Atomic uint64_t adopt;	 /* from here on memory is adopted */
 	_Atomic uint32_t staged; /* pages that linger in the staging area */
+	bool is_limit;		 /* who exceeds it is killed: ready and adopted sooner */
 };
 
 struct budget budget_of(uint64_t bytes);
+
+/* From now on exceeding it is deadly. */
+void budget_make_limit(struct budget *budget);
 
 /* Changes it while others look; not `staged`, which memory has been set aside for. */
 void budget_change(struct budget *budget, uint64_t bytes);

@@ -428,6 +428,8 @@ int engine_start(const struct config *config, struct engine **out)
 		return -ENOMEM;
 	engine->config = *config;
 	engine->budget = budget_of(allowance(config, 0));
+	if (allowance_moves(config))
+		budget_make_limit(&engine->budget);
 	engine->uffd = engine->trash_uffd = engine->wake_fd = engine->awake.fd = -1;
 	err = thread_start(control, engine);
 	if (err) {

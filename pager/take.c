@@ -430,10 +430,12 @@ static void adopt_meanwhile(struct engine *engine)
 {
 	uint32_t seen = atomic_load(&engine->take_word);
 
+	thread_be_prompt();
 	while (!atomic_load(&engine->opening_over)) {
 		futex_sleep(&engine->take_word, seen, engine_watch(engine));
 		seen = atomic_load(&engine->take_word);
 	}
+	thread_be_usual();
 	engine_thread_ready(engine);
 	while (atomic_load(&engine->phase) == ENGINE_OPENING) {
 		futex_sleep(&engine->take_word, seen, NAP_NS);

@@ -174,6 +174,17 @@ void thread_be_prompt(void)
 	(void)syscall(SYS_sched_setattr, 0, &attributes, 0);
 }
 
+void thread_be_usual(void)
+{
+	struct attributes attributes = {.size = sizeof(attributes)};
+
+	if (syscall(SYS_sched_getattr, getpid(), &attributes, sizeof(attributes), 0) ||
+	    attributes.policy != SCHED_OTHER)
+		return;
+	attributes.flags = 0;
+	(void)syscall(SYS_sched_setattr, 0, &attributes, 0);
+}
+
 /* ---- errands ---- */
 
 static bool replace_errand(uint32_t old, uint32_t new)

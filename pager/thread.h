@@ -36,6 +36,9 @@ int thread_start_outside(void *(*run)(void *), void *arg) MUST_CHECK;
  */
 void thread_be_prompt(void);
 
+/* Undoes that: the slice and the nice value that the process's first thread has. */
+void thread_be_usual(void);
+
 /*
  * Between these the calling thread does what the engine waits for, with memory of the program's:
  * its faults must not wait for the engine in turn. Threads of thread_start() are on an errand all

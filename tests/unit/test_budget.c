@@ -29,6 +29,21 @@ static void marks_are_in_order_from_the_smallest_on(void)
 		check_order(bytes);
 }
 
+static void a_limit_is_prepared_for_sooner(void)
+{
+	struct budget usual = budget_of(CONFIG_MIN_LOCAL), limit = usual;
+
+	budget_make_limit(&limit);
+	CU_ASSERT(limit.near > 0);
+	CU_ASSERT(limit.near < limit.adopt);
+	CU_ASSERT(limit.near < usual.near);
+	CU_ASSERT(limit.adopt < usual.adopt);
+	CU_ASSERT_EQUAL(limit.hard, usual.hard);
+	budget_change(&usual, (uint64_t)1 << 30);
+	budget_change(&limit, (uint64_t)1 << 30);
+	CU_ASSERT(limit.adopt < usual.adopt);
+}
+
 static void the_smallest_budget_keeps_most_of_itself(void)
 {
 	struct budget budget = budget_of(CONFIG_MIN_LOCAL);
@@ -138,6 +153,7 @@ int main(void)
 {
 	static const struct suite_test tests[] = {
 		SUITE_TEST(marks_are_in_order_from_the_smallest_on),
+		SUITE_TEST(a_limit_is_prepared_for_sooner),
 		SUITE_TEST(the_smallest_budget_keeps_most_of_itself),
 		SUITE_TEST(headroom_is_small_against_a_large_budget),
 		SUITE_TEST(the_watcher_sleeps_within_bounds),
