@@ -106,9 +106,9 @@ void exits_note(struct exits *exits, uint64_t address, uint32_t tid)
 
 	lock_acquire(&exits->lock);
 	for (unsigned i = 0; i < PLACES; i++) {
-		if (set[i].tid && set[i].address == address)
-			place = &set[i];
-		else if (!set[i].tid && !place)
+		bool is_it = set[i].tid && set[i].address == address;
+
+		if (is_it || (!set[i].tid && !place))
 			place = &set[i];
 	}
 	if (place) {

@@ -71,4 +71,4 @@ limit $((LIMIT * 4))
 status=0
 under 6% "$transport" "$PROGS/prog_pattern" $((MIB / 2)) 2 2 7 >"$TMP/out" || status=$?
 ends_well $status ' all right$'
-within_bound $((LIMIT * 4 / 100 * 6 >> 10))
+within_bound $((LIMIT * 4 * 6 / 100 >> 10))
