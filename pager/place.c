@@ -7,6 +7,7 @@
 #include "pager/fault.h"
 
 #include "common/base/clock.h"
+#include "pager/move.h"
 #include "pager/pagemap.h"
 #include "pager/thread.h"
 
@@ -159,7 +160,8 @@ static enum served staged_back(struct fault_thread *fault, struct page *page, ui
 	if (remap_is_coming(&engine->remap, place))
 		return LATER;
 	if (stage->phases[place] != STAGE_BUSY && engine->caps.move)
-		err = uffd_move(engine->uffd, address, from, PAGE_BYTES, false, &done);
+		err = move_counted(engine->uffd, engine->pagemap_fd, address, from, PAGE_BYTES,
+				   &done);
 	if (err == -EAGAIN)
 		return LATER;
 	if (!err) { /* the very same page: as it was found, if it was */

@@ -2,6 +2,7 @@
 
 #include "pager/maps.h"
 #include "pager/own.h"
+#include "pager/page_table.h"
 #include "pager/uffd.h"
 
 #include <errno.h>
@@ -11,6 +12,8 @@
 #ifndef MADV_DONTNEED_LOCKED
 #define MADV_DONTNEED_LOCKED 24 /* Linux 5.18 */
 #endif
+
+#define DROP_TRIES 1000u /* of one page, each of a microsecond or so */
 
 /*
  * Closed at first, so that nothing fills it, and not locked: both would be after
@@ -68,8 +71,9 @@ int stage_open(struct stage *stage, uint32_t pages, int uffd, int trash_uffd)
 	stage->ids = own_alloc(pages * sizeof(stage->ids[0]));
 	stage->came_from = own_alloc(pages * sizeof(stage->came_from[0]));
 	stage->phases = own_alloc(pages);
+	stage->left = own_alloc(pages);
 	err = -ENOMEM;
-	if (stage->ids && stage->came_from && stage->phases && stage->mapping_begins)
+	if (stage->ids && stage->came_from && stage->phases && stage->left && stage->mapping_begins)
 		err = map_areas(stage);
 	if (err)
 		stage_close(stage);
@@ -83,6 +87,7 @@ void stage_close(struct stage *stage)
 	own_free(stage->ids, stage->pages * sizeof(stage->ids[0]));
 	own_free(stage->came_from, stage->pages * sizeof(stage->came_from[0]));
 	own_free(stage->phases, stage->pages);
+	own_free(stage->left, stage->pages);
 	own_free(stage->mapping_begins, stage->pages);
 	memset(stage, 0, sizeof(*stage));
 }
@@ -90,13 +95,29 @@ void stage_close(struct stage *stage)
 uint32_t stage_room(const struct stage *stage, uint32_t n)
 {
 	uint64_t free_places = stage->pages - stage_level(stage);
-	uint32_t to_end = stage->pages - stage_place(stage, stage->head);
+	uint32_t place = stage_place(stage, stage->head), to_end = stage->pages - place, room = 0;
 
 	if (stage->lost_end)
 		return 0;
 	if (n > free_places)
 		n = (uint32_t)free_places;
-	return n < to_end ? n : to_end;
+	if (n > to_end)
+		n = to_end;
+	if (LIKELY(!stage->left_count))
+		return n;
+	while (room < n && !stage->left[place + room])
+		room++;
+	return room;
+}
+
+void stage_pass_over_left(struct stage *stage)
+{
+	while (UNLIKELY(stage->left_count) && stage_level(stage) < stage->pages &&
+	       stage->left[stage_place(stage, stage->head)]) {
+		stage->phases[stage_place(stage, stage->head)] = STAGE_DEAD;
+		stage->ids[stage_place(stage, stage->head)] = PAGE_NO_ID;
+		stage->head++;
+	}
 }
 
 bool stage_contains(const struct stage *stage, uint64_t address)
@@ -125,27 +146,44 @@ static void empty_trash(const struct stage *stage)
 		(void)madvise(at, STAGE_DROP_PAGES * PAGE_BYTES, MADV_DONTNEED_LOCKED);
 }
 
-static void drop_run(struct stage *stage, uint64_t from, uint64_t bytes)
+static void set_left(struct stage *stage, uint32_t place, bool left)
 {
+	stage->left_count += left - (uint32_t)stage->left[place];
+	stage->left[place] = left;
+}
+
+/* A page that does not go is left there, if it was pinned or merged with others by the kernel. */
+static void drop_run(struct stage *stage, uint32_t place, uint32_t n)
+{
+	uint64_t from = stage_address(stage, place), bytes = (uint64_t)n << PAGE_SHIFT;
 	uint64_t done = 0, moved;
+	unsigned tries = 0;
 	int err;
 
-	/* Bounded: a page that will not move is left behind, and in the way later. */
-	for (unsigned tries = 0; done < bytes && tries < 1000; tries++) {
+	for (uint32_t i = 0; i < n && UNLIKELY(stage->left_count); i++)
+		set_left(stage, place + i, false);
+	while (done < bytes) {
 		err = uffd_move(stage->trash_uffd, stage->trash + done, from + done, bytes - done,
 				true, &moved);
 		done += moved;
-		if (err == -EEXIST)
-			empty_trash(stage); /* somebody has read there: place_in_the_way() */
-		else if (err && err != -EAGAIN && moved == 0)
-			done += PAGE_BYTES;
+		if (moved || !err) {
+			tries = 0;
+			continue;
+		}
+		if (err == -EEXIST) /* somebody has read there, or it has come, untold: move.h */
+			empty_trash(stage);
+		if ((err == -EEXIST || err == -EAGAIN) && ++tries < DROP_TRIES)
+			continue;
+		set_left(stage, place + (uint32_t)(done >> PAGE_SHIFT), true);
+		done += PAGE_BYTES;
+		tries = 0;
 	}
 	empty_trash(stage);
 }
 
 void stage_clear_head(struct stage *stage)
 {
-	drop_run(stage, stage_address(stage, stage_place(stage, stage->head)), PAGE_BYTES);
+	drop_run(stage, stage_place(stage, stage->head), 1);
 }
 
 /* ---- without UFFDIO_MOVE ---- */
@@ -223,7 +261,7 @@ void stage_drop(struct stage *stage, uint64_t tail, uint32_t count)
 		if (stage->remaps)
 			unmap_places(stage, place, n);
 		else
-			drop_run(stage, stage_address(stage, place), (uint64_t)n << PAGE_SHIFT);
+			drop_run(stage, place, n);
 		tail += n;
 		count -= n;
 	}

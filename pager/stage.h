@@ -23,7 +23,7 @@
  * their addresses anew. There is no second area.
  *
  * Guarded by the engine's map lock, but for stage_drop(), which whoever holds the take lock calls
- * without.
+ * without; what is left in the area is that one's business alone.
  */
 #ifndef PAGER_STAGE_H
 #define PAGER_STAGE_H
@@ -41,10 +41,12 @@ struct stage {
 	uint64_t base;	/* of `pages` pages */
 	uint64_t trash; /* of STAGE_DROP_PAGES pages, behind it */
 	uint32_t pages;
-	uint64_t head, tail;  /* count up; place = number modulo pages */
-	uint32_t *ids;	      /* page numbers, by place */
-	uint64_t *came_from;  /* addresses, by place; also after the page is no longer here */
-	uint8_t *phases;      /* enum stage_phase, by place */
+	uint64_t head, tail; /* count up; place = number modulo pages */
+	uint32_t *ids;	     /* page numbers, by place */
+	uint64_t *came_from; /* addresses, by place; also after the page is no longer here */
+	uint8_t *phases;     /* enum stage_phase, by place */
+	uint8_t *left;	     /* by place: a page is left there that could not be dropped */
+	uint32_t left_count;
 	int uffd, trash_uffd; /* owned by the engine */
 
 	/* Without UFFDIO_MOVE: */
@@ -85,8 +87,14 @@ void stage_note_mapping(struct stage *stage, uint32_t place);
  */
 void stage_reserve_again(struct stage *stage, uint32_t place, uint32_t n);
 
-/* How many places, up to n, can be filled from the head on without a break in their addresses. */
+/*
+ * How many places, up to n, can be filled from the head on without a break in their addresses, and
+ * without one where a page was left.
+ */
 uint32_t stage_room(const struct stage *stage, uint32_t n);
+
+/* Passes over places at the head where a page was left: they are dropped once more at the tail. */
+void stage_pass_over_left(struct stage *stage);
 
 /* Whether an address belongs to the area. */
 bool stage_contains(const struct stage *stage, uint64_t address);
@@ -104,7 +112,7 @@ static inline size_t stage_bytes(const struct stage *stage)
 void stage_unlock(const struct stage *stage);
 int stage_lock_when_touched(const struct stage *stage) MUST_CHECK;
 
-/* Drops the page that is in the way at the head. */
+/* Drops the page that is in the way at the head. What cannot be dropped is left. */
 void stage_clear_head(struct stage *stage);
 
 /*

@@ -12,6 +12,7 @@
  */
 #include "pager/take.h"
 
+#include "pager/move.h"
 #include "pager/own.h"
 #include "pager/pagemap.h"
 #include "pager/thread.h"
@@ -127,14 +128,15 @@ static int move_some(struct take *take, uint32_t *i, unsigned *left, unsigned *m
 		n = stage_room(stage, n);
 		if (!n)
 			return -ENOBUFS;
-		err = uffd_move(engine->uffd, stage_address(stage, stage_place(stage, stage->head)),
-				page_address(engine->table, take->victims[*i]),
-				(uint64_t)n << PAGE_SHIFT, false, &moved);
+		err = move_counted(engine->uffd, engine->pagemap_fd,
+				   stage_address(stage, stage_place(stage, stage->head)),
+				   page_address(engine->table, take->victims[*i]),
+				   (uint64_t)n << PAGE_SHIFT, &moved);
 		for (n = (uint32_t)(moved >> PAGE_SHIFT); n; n--, (*moved_pages)++)
 			engine_now_staged(engine, take->victims[(*i)++]);
 		if (err == -EAGAIN)
 			return err;
-		if (err == -EEXIST) /* see locked_let_pass() */
+		if (err == -EEXIST) /* filled for mlockall(2): locked_let_pass() */
 			stage_clear_head(stage);
 		else if (err)
 			refused(take, take->victims[(*i)++], err);
@@ -240,15 +242,25 @@ static int move_runs(struct take *take, uint32_t *i, unsigned *left, unsigned *m
 	return err;
 }
 
+static void pass_over_left(struct engine *engine)
+{
+	engine_lock_last(engine);
+	stage_pass_over_left(&engine->stage);
+	engine_unlock(engine);
+}
+
 /* Takes out up to a batch of pages, in `runs` runs at most. Returns how many. */
 static unsigned take_out(struct take *take, unsigned runs)
 {
 	struct engine *engine = take->engine;
-	uint64_t first = engine->stage.head;
 	unsigned moved = 0;
+	uint64_t first;
 	uint32_t i = 0;
 	int err = 0;
 
+	if (UNLIKELY(engine->stage.left_count))
+		pass_over_left(engine);
+	first = engine->stage.head;
 	while (!err && runs && (i == 0 || i < take->victim_count)) {
 		err = engine->caps.move ? move_runs(take, &i, &runs, &moved)
 					: remap_some(take, &i, &runs, &moved);

@@ -54,8 +54,10 @@ for transport in $TRANSPORTS; do
 		same_output "$TMP/plain.out" "$TMP/paged.out"
 	fi
 done
-forked "${TRANSPORTS%% *}" "$PROGS/prog_fork" "$MIB" many >"$TMP/out"
-have "^many right$" "$TMP/out" "many: $(cat "$TMP/out")"
+for way in many changing; do
+	forked "${TRANSPORTS%% *}" "$PROGS/prog_fork" "$MIB" $way >"$TMP/out"
+	have "^$way right$" "$TMP/out" "$way: $(cat "$TMP/out")"
+done
 # Where the kernel does not report forks.
 AS_USER=(setpriv --bounding-set=-sys_ptrace)
 for way in fork quiet twice; do

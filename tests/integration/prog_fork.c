@@ -4,7 +4,7 @@
  * wrote, and neither a wrong byte. Ends with 0 and one line for each way.
  *
  *   prog_fork MIB WAY...      WAY: fork, _Fork, clone, vfork, system, popen, posix_spawn, daemon,
- *                             quiet, twice, threads, many
+ *                             quiet, twice, threads, many, changing
  *
  * A way that libpager refuses (ENOMEM) counts as refused, which is said; a wrong byte is not
  * refused.
@@ -408,6 +408,41 @@ static int by_many_forks(void)
 	return 0;
 }
 
+/* ---- changed while they leave ---- */
+
+#define CHANGING 10u /* in each round */
+
+/*
+ * Pages that a child has inherited get other flags from the processor when they are read and
+ * written for the first time, while its own engine takes them out: the kernel then tries again to
+ * move them (see docs/uffd.md), which went wrong. All is written in the order in which it leaves.
+ */
+static void change_all(void)
+{
+	for (uint64_t version = 1; version < 3; version++) {
+		write_all(1, version);
+		check_all(1, version, "child that changes all");
+	}
+}
+
+static int by_changing_children(void)
+{
+	for (unsigned i = 0; i < CHANGING; i++) {
+		pid_t pid = fork();
+
+		if (pid < 0)
+			return -errno;
+		if (pid == 0) {
+			check_all(1, 0, "child, inherited");
+			change_all();
+			_exit(0);
+		}
+		if (wait_for_zero(pid, "child that changes all"))
+			give_up("child that changes all");
+	}
+	return 0;
+}
+
 static const struct {
 	const char *name;
 	int (*run)(void);
@@ -424,6 +459,7 @@ static const struct {
 	{"twice", by_fork_twice},
 	{"threads", by_fork_with_threads},
 	{"many", by_many_forks},
+	{"changing", by_changing_children},
 };
 
 static void run(const char *name)
