@@ -30,9 +30,13 @@ struct start {
 	bool new_table; /* and nobody has it yet */
 };
 
+/*
+ * Whoever takes a number has that entry: several threads start others at the same time. Entries
+ * without a stack are unused; a forked child meets the list at any moment.
+ */
 static struct {
 	struct start list[THREADS_MAX];
-	unsigned count;
+	_Atomic unsigned count;
 } threads;
 
 static _Atomic uint32_t errands[ERRANDS_MAX]; /* threads on one; 0: nobody */
@@ -112,20 +116,22 @@ static int start_on(struct start *start)
 
 static int start_thread(struct start start)
 {
-	struct start *kept = &threads.list[threads.count];
+	unsigned number = atomic_fetch_add(&threads.count, 1);
+	struct start *kept;
 	int err;
 
-	if (threads.count == THREADS_MAX)
+	if (number >= THREADS_MAX)
 		return -EAGAIN;
 	start.stack = map_stack();
 	if (!start.stack)
 		return -ENOMEM;
+	kept = &threads.list[number];
 	*kept = start;
 	err = start_on(kept);
-	if (err)
+	if (err) {
+		kept->stack = NULL;
 		munmap(start.stack, STACK_BYTES);
-	else
-		threads.count++;
+	}
 	return err;
 }
 
@@ -224,6 +230,10 @@ void thread_forget(void)
 {
 	for (unsigned i = 0; i < ERRANDS_MAX; i++)
 		atomic_store(&errands[i], 0);
-	while (threads.count)
-		munmap(threads.list[--threads.count].stack, STACK_BYTES);
+	for (unsigned i = 0; i < THREADS_MAX; i++) {
+		if (threads.list[i].stack)
+			munmap(threads.list[i].stack, STACK_BYTES);
+		threads.list[i].stack = NULL;
+	}
+	atomic_store(&threads.count, 0);
 }
