@@ -1,5 +1,5 @@
 #include "pager/fault.h"
-#include "pager/recall.h"
+#include "pager/heir.h"
 #include "pager/write.h"
 
 #include "common/base/clock.h"
@@ -130,7 +130,7 @@ static void enter(struct fault_thread *fault, const struct uffd_event *event)
 		enter_remap(engine, event->remap.from, event->remap.to, event->remap.bytes);
 		break;
 	case UFFD_FORK:
-		recall_child(fault, event->child);
+		heir_fill(fault, event->child);
 		break;
 	case UFFD_FAULT:
 	case UFFD_OTHER:

@@ -40,10 +40,15 @@ struct todo {
 
 #define EXTRA_PAGES 256u
 
-/* A child that is being given what is out of its memory: see recall_child(). */
+/* A child that is being given what is out of its memory: see heir.h. */
+#define HEIR_CHANGES 256u
+
 struct inheritance {
-	int child;   /* its userfaultfd */
-	bool failed; /* some of it could not be given */
+	int child;	 /* its userfaultfd */
+	const char *why; /* some of it could not be given; NULL: all could */
+	uint64_t since_ns;
+	uint32_t changes; /* of its map since then, that have been read */
+	struct uffd_event change[HEIR_CHANGES];
 	uint32_t pages, ios, done;
 	uint64_t addresses[EXTRA_PAGES]; /* to be read, into fault->extra */
 	uint32_t slots[EXTRA_PAGES];

@@ -6,7 +6,7 @@
  * changing meanwhile (the page is looked up again and, if it went elsewhere, left alone; whoever
  * waits for it at its old place is woken, since no event of the kernel's does that).
  */
-#include "pager/fault.h"
+#include "pager/heir.h"
 
 #include "common/base/clock.h"
 
@@ -225,7 +225,8 @@ static unsigned take_completions(struct fault_thread *fault)
 		struct fetch *fetch;
 
 		if (done[i].cookie == FETCH_EXTRA) {
-			fault->heirs.failed = fault->heirs.failed || done[i].status;
+			if (done[i].status)
+				heir_lost(fault);
 			fault->heirs.done++;
 			continue;
 		}

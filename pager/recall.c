@@ -163,8 +163,7 @@ struct home {
 	uint64_t left; /* pages that are out */
 };
 
-/* Zeros may stay nowhere: that is where the child's kernel will find them too. */
-static bool must_come(const struct page *page)
+bool recall_must_come(const struct page *page)
 {
 	return page->state == PAGE_REMOTE || page->state == PAGE_FETCHING ||
 	       page->state == PAGE_STAGED || (page->state == PAGE_FILLED && page->hash.low);
@@ -176,7 +175,7 @@ static void bring(void *arg, struct page *page, uint64_t address)
 	struct stream_advice advice = {address >> PAGE_SHIFT, STREAM_MAX_WINDOW};
 	enum served served = SERVED;
 
-	if (!must_come(page) && !(home->zeros && page->state == PAGE_FILLED))
+	if (!recall_must_come(page) && !(home->zeros && page->state == PAGE_FILLED))
 		return;
 	home->left++;
 	if (home->stop || page->state == PAGE_FETCHING)
@@ -213,131 +212,4 @@ void recall_step(struct fault_thread *fault)
 		return;
 	atomic_store(&engine->home_word, turn);
 	futex_wake_all(&engine->home_word);
-}
-
-/* ---- a child that did not come by fork(3) ---- */
-
-static void give(struct inheritance *to, uint64_t address, const void *from)
-{
-	uint64_t done;
-	int err;
-
-	/* The child may be changing its map; it blocks for nobody, so this ends. */
-	for (unsigned tries = 0; tries < 100000; tries++) {
-		err = uffd_copy(to->child, address, from, PAGE_BYTES, &done);
-		if (err != -EAGAIN)
-			break;
-	}
-	/* ENOENT, ESRCH: the child has dropped it, or ended. EEXIST cannot be. */
-	if (err == -EAGAIN || err == -ENOMEM)
-		to->failed = true;
-}
-
-/* Lists the reads: consecutive slots make one. */
-static void list_reads(struct fault_thread *fault)
-{
-	struct inheritance *to = &fault->heirs;
-
-	to->ios = 0;
-	for (uint32_t i = 0; i < to->pages; i++) {
-		struct store_io *last = to->ios ? &to->io[to->ios - 1] : NULL;
-		uint32_t slot = to->slots[i];
-
-		if (last && store_io_extend(last, slot))
-			continue;
-		to->io[to->ios++] = (struct store_io){
-			.slot = slot,
-			.count = 1,
-			.buffer = fault->extra + i * PAGE_BYTES,
-			.cookie = FETCH_EXTRA,
-		};
-	}
-}
-
-/* Reads what is listed; completions of other fetches are only noted meanwhile. */
-static void read_listed(struct fault_thread *fault)
-{
-	struct inheritance *to = &fault->heirs;
-	uint32_t posted = 0;
-
-	list_reads(fault);
-	to->done = 0;
-	while (to->done < to->ios) {
-		if (posted < to->ios)
-			posted += store_post(fault->engine->store, STORE_READS, &to->io[posted],
-					     to->ios - posted);
-		if (!fetch_wait_turn(fault))
-			sched_yield();
-	}
-}
-
-static void give_listed(struct fault_thread *fault)
-{
-	struct inheritance *to = &fault->heirs;
-
-	if (!to->failed && to->pages)
-		read_listed(fault);
-	for (uint32_t i = 0; i < to->pages && !to->failed; i++) {
-		const uint8_t *from = fault->extra + i * PAGE_BYTES;
-		const struct page *page = page_find(fault->engine->table, to->addresses[i]);
-
-		if (page && hash128_equal(hash128_of(from, PAGE_BYTES), page->hash))
-			give(to, to->addresses[i], from);
-		else
-			to->failed = true;
-	}
-	to->pages = 0;
-}
-
-static void inherit(void *arg, struct page *page, uint64_t address)
-{
-	struct fault_thread *fault = arg;
-	struct inheritance *to = &fault->heirs;
-
-	switch ((enum page_state)page->state) {
-	case PAGE_STAGED:
-		give(to, address,
-		     (const void *)(uintptr_t)stage_address(&fault->engine->stage, page->where));
-		break;
-	case PAGE_FILLED:
-		give(to, address, place_fill(fault, page->hash.low));
-		break;
-	case PAGE_REMOTE:
-	case PAGE_FETCHING:
-		to->addresses[to->pages] = address;
-		to->slots[to->pages] = page->slot;
-		if (++to->pages == EXTRA_PAGES)
-			give_listed(fault);
-		break;
-	default:
-		break;
-	}
-}
-
-/* Rather SIGBUS than zeros, also when this process has ended. */
-static void poison(void *arg, struct page *page, uint64_t address)
-{
-	struct fault_thread *fault = arg;
-
-	int err = must_come(page) ? -EAGAIN : 0;
-
-	for (unsigned tries = 0; err == -EAGAIN && tries < 1000; tries++)
-		err = uffd_poison(fault->heirs.child, address, PAGE_BYTES);
-}
-
-void recall_child(struct fault_thread *fault, int child)
-{
-	struct inheritance *to = &fault->heirs;
-
-	atomic_fetch_add(&fault->engine->forks, 1);
-	to->child = child;
-	to->failed = false;
-	to->pages = 0;
-	engine_each_page(fault->engine, inherit, fault);
-	give_listed(fault);
-	if (to->failed) {
-		engine_each_page(fault->engine, poison, fault);
-		engine_end(fault->engine, "a child process could not be given its memory", 0);
-	}
-	close(child); /* what is missing now was never touched: zeros, by the kernel */
 }

@@ -11,7 +11,7 @@
  *
  * A fork that does not pass through fork(3) (clone(2) by hand, _Fork) is seen by the fault thread
  * where the kernel reports forks to us: it fills the child's memory through the child's descriptor
- * before that is closed (recall_child). Where the kernel does not (no CAP_SYS_PTRACE), adopted
+ * before that is closed (heir.h). Where the kernel does not (no CAP_SYS_PTRACE), adopted
  * memory is kept MADV_DONTFORK outside recall_begin/recall_end: such a child faults instead of
  * reading zeros.
  */
@@ -43,8 +43,9 @@ void recall_release(struct engine *engine);
  */
 const char *recall_obstacle(struct engine *engine) MUST_CHECK;
 
-/* Fault thread, under map_lock: a child was made; fills in what is out, closes its descriptor. */
-void recall_child(struct fault_thread *fault, int child);
+/* Whether a page is out that must not be: zeros are where the child's kernel will find them, too.
+ */
+bool recall_must_come(const struct page *page);
 
 /* Where forks are not reported: protects a newly adopted range against them. Control thread. */
 void recall_guard(struct engine *engine, uint64_t start, uint64_t end);

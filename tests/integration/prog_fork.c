@@ -3,8 +3,8 @@
  * is, and lets parent and child check and change what they have: neither may see what the other
  * wrote, and neither a wrong byte. Ends with 0 and one line for each way.
  *
- *   prog_fork MIB WAY...      WAY: fork, _Fork, clone, vfork, system, popen, posix_spawn, daemon,
- *                             quiet, twice, threads, many, changing
+ *   prog_fork MIB WAY...      WAY: fork, _Fork, clone, clone_changes, vfork, system, popen,
+ *                             posix_spawn, daemon, quiet, twice, threads, many, changing
  *
  * A way that libpager refuses (ENOMEM) counts as refused, which is said; a wrong byte is not
  * refused.
@@ -168,6 +168,63 @@ static int by_plain_fork(void)
 static int by_clone(void)
 {
 	return split((pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0));
+}
+
+/* Each a part that the others leave alone. */
+static void change_map(void)
+{
+	size_t part = page_count / 6;
+	char *at = (char *)memory, *moved;
+
+	if (munmap(at, part * PAGE_BYTES) ||
+	    madvise(at + part * PAGE_BYTES, part * PAGE_BYTES, MADV_DONTNEED))
+		give_up("child: %s", strerror(errno));
+	moved = mremap(at + 2 * part * PAGE_BYTES, part * PAGE_BYTES, part * PAGE_BYTES,
+		       MREMAP_MAYMOVE | MREMAP_FIXED, at);
+	if (moved != at)
+		give_up("child: mremap: %s", strerror(errno));
+	moved = mmap(at + 3 * part * PAGE_BYTES, part * PAGE_BYTES, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	if (moved == MAP_FAILED)
+		give_up("child: mmap: %s", strerror(errno));
+}
+
+static void check_changed_map(void)
+{
+	size_t part = page_count / 6, page;
+
+	for (page = 0; page < part; page++) /* from what was the third part */
+		for (unsigned word = 0; word < PAGE_WORDS; word++)
+			if (memory[page * PAGE_WORDS + word] != page_word(2 * part + page, word, 0))
+				give_up("child: moved page %zu word %u is %#llx", page, word,
+					(unsigned long long)memory[page * PAGE_WORDS + word]);
+	for (page = part; page < 2 * part; page++)
+		if (page_count_wrong(memory, page, 0) != PAGE_WORDS || memory[page * PAGE_WORDS])
+			give_up("child: dropped page %zu is not zeros", page);
+	for (page = 3 * part; page < 4 * part; page++)
+		if (memory[page * PAGE_WORDS] || memory[(page + 1) * PAGE_WORDS - 1])
+			give_up("child: page %zu of another mapping is not zeros", page);
+	for (page = 4 * part; page < page_count; page++)
+		check_page(page, 0, "child, beside what it changed");
+}
+
+/* While its parent's engine fills its memory it changes the map. */
+static int by_clone_and_change(void)
+{
+	pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+	int status;
+
+	if (pid < 0)
+		return -errno;
+	if (pid == 0) {
+		change_map();
+		check_changed_map();
+		_exit(0);
+	}
+	if (waitpid(pid, &status, 0) != pid || status)
+		give_up("child %d ended with wait status %#x", pid, (unsigned)status);
+	check_all(1, 0, "parent, after its child");
+	return 0;
 }
 
 static int by_vfork(void)
@@ -447,19 +504,13 @@ static const struct {
 	const char *name;
 	int (*run)(void);
 } ways[] = {
-	{"fork", by_fork},
-	{"_Fork", by_plain_fork},
-	{"clone", by_clone},
-	{"vfork", by_vfork},
-	{"system", by_system},
-	{"popen", by_popen},
-	{"posix_spawn", by_posix_spawn},
-	{"daemon", by_daemon},
-	{"quiet", by_quiet_fork},
-	{"twice", by_fork_twice},
-	{"threads", by_fork_with_threads},
-	{"many", by_many_forks},
-	{"changing", by_changing_children},
+	{"fork", by_fork},	  {"_Fork", by_plain_fork},
+	{"clone", by_clone},	  {"clone_changes", by_clone_and_change},
+	{"vfork", by_vfork},	  {"system", by_system},
+	{"popen", by_popen},	  {"posix_spawn", by_posix_spawn},
+	{"daemon", by_daemon},	  {"quiet", by_quiet_fork},
+	{"twice", by_fork_twice}, {"threads", by_fork_with_threads},
+	{"many", by_many_forks},  {"changing", by_changing_children},
 };
 
 static void run(const char *name)
