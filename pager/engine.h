@@ -68,7 +68,8 @@ struct engine {
 	struct stage stage;
 	struct remap remap; /* what is leaving, without UFFDIO_MOVE */
 	struct removed removed;
-	bool unsettled; /* a change of the map is known in part: nothing may be taken out */
+	uint32_t late_forks; /* that wait for something; under map_lock */
+	bool unsettled;	     /* a change of the map is known in part: nothing may be taken out */
 
 	struct fault_thread *fault; /* owner: fault thread */
 	struct take *take;	    /* see take.h */

@@ -74,31 +74,36 @@ static bool overlap(uint64_t start, uint64_t end, uint64_t other, uint64_t bytes
 }
 
 /*
- * Whether a change belongs behind a late one: a fork behind all, a removal behind what is moved to
- * the place, an unmapping behind what is moved from it.
+ * Whether a change belongs behind a late one: a fork behind all, all behind a fork, whose child has
+ * what was there before; a removal behind what is moved to the place, an unmapping behind what is
+ * moved from it.
  */
 static bool is_behind(const struct uffd_event *late, const struct uffd_event *event)
 {
+	if (late->kind == UFFD_FORK)
+		return true;
 	if (event->kind == UFFD_FORK)
 		return late->kind != UFFD_OTHER;
-	if (late->kind != UFFD_REMAP)
+	if (late->kind != UFFD_REMAP || event->kind == UFFD_REMAP)
 		return false;
 	return overlap(event->range.start, event->range.end,
 		       event->kind == UFFD_UNMAP ? late->remap.from : late->remap.to,
 		       late->remap.bytes);
 }
 
-static bool must_wait(const struct fault_thread *fault, const struct uffd_event *event)
+/* `before`: how many of the late ones came before it. */
+static bool must_wait(const struct fault_thread *fault, const struct uffd_event *event,
+		      unsigned before)
 {
 	const struct regions *regions = &fault->engine->regions;
 
 	/* What is leaving is in the child or not, and cannot be read before it has come. */
-	if (event->kind == UFFD_FORK && fault->engine->remap.bytes)
+	if (event->kind == UFFD_FORK && remap_is_under_way(&fault->engine->remap))
 		return true;
-	if (event->kind == UFFD_REMAP)
-		return regions_touch(regions, event->remap.to,
-				     event->remap.to + event->remap.bytes);
-	for (unsigned i = 0; i < fault->late_count; i++)
+	if (event->kind == UFFD_REMAP &&
+	    regions_touch(regions, event->remap.to, event->remap.to + event->remap.bytes))
+		return true;
+	for (unsigned i = 0; i < before; i++)
 		if (is_behind(&fault->late[i], event))
 			return true;
 	return false;
@@ -146,9 +151,8 @@ static void enter_late(struct fault_thread *fault)
 	while (i < fault->late_count) {
 		struct uffd_event event = fault->late[i];
 
-		fault->late[i].kind = UFFD_OTHER; /* it does not wait for itself */
-		if (must_wait(fault, &event)) {
-			fault->late[i++] = event;
+		if (must_wait(fault, &event, i)) {
+			i++;
 			continue;
 		}
 		enter(fault, &event);
@@ -173,12 +177,22 @@ static void enter_first(struct fault_thread *fault)
 	enter_late(fault);
 }
 
+static void note_late(struct fault_thread *fault)
+{
+	struct engine *engine = fault->engine;
+
+	engine->unsettled = fault->late_count > 0;
+	engine->late_forks = 0;
+	for (unsigned i = 0; i < fault->late_count; i++)
+		engine->late_forks += fault->late[i].kind == UFFD_FORK;
+}
+
 void event_enter(struct fault_thread *fault, const struct uffd_event *event)
 {
 	if (event->kind == UFFD_REMAP &&
 	    (event->remap.from == event->remap.to || remap_note(fault->engine, event)))
 		return;
-	if (must_wait(fault, event)) {
+	if (must_wait(fault, event, fault->late_count)) {
 		if (fault->late_count == LATE_EVENTS)
 			engine_end(fault->engine, "too many changes of the map at once", 0);
 		else
@@ -187,7 +201,7 @@ void event_enter(struct fault_thread *fault, const struct uffd_event *event)
 		enter(fault, event);
 		enter_late(fault);
 	}
-	fault->engine->unsettled = fault->late_count > 0;
+	note_late(fault);
 }
 
 bool event_is_settled(struct fault_thread *fault)
@@ -198,10 +212,11 @@ bool event_is_settled(struct fault_thread *fault)
 		return true;
 	engine_lock(engine);
 	/* Nothing is on its way any more: what the books have in the place is out of date. */
-	while (fault->late_count && !engine->remap.bytes &&
+	enter_late(fault); /* a run may have come meanwhile that a fork waits for */
+	while (fault->late_count && !remap_is_under_way(&engine->remap) &&
 	       !uffd_is_changing(engine->uffd, engine->stage.base))
 		enter_first(fault);
-	engine->unsettled = fault->late_count > 0;
+	note_late(fault);
 	engine_unlock(engine);
 	return !engine->unsettled;
 }

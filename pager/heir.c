@@ -159,6 +159,9 @@ static void inherit(void *arg, struct page *page, uint64_t address)
 		return;
 	switch ((enum page_state)page->state) {
 	case PAGE_STAGED:
+		if (remap_is_coming(&fault->engine->remap, page->where) &&
+		    !remap_has_come(fault->engine, page->where))
+			break;
 		give(to, address,
 		     (const void *)(uintptr_t)stage_address(&fault->engine->stage, page->where));
 		break;

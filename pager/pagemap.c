@@ -11,6 +11,7 @@
 
 #define PRESENT ((uint64_t)1 << 63)
 #define SWAPPED ((uint64_t)1 << 62)
+#define PROTECTED ((uint64_t)1 << 57)
 
 /* Newer than the headers of Debian 12; from include/uapi/linux/fs.h of Linux 6.7. */
 struct pagemap_region {
@@ -55,6 +56,11 @@ unsigned pagemap_read(int fd, uint64_t start, unsigned pages, uint64_t *entries)
 bool pagemap_is_there(uint64_t entry)
 {
 	return entry & (PRESENT | SWAPPED);
+}
+
+bool pagemap_is_protected(uint64_t entry)
+{
+	return entry & PROTECTED;
 }
 
 bool pagemap_page_is_there(int fd, uint64_t address)

@@ -22,7 +22,10 @@ unsigned pagemap_read(int fd, uint64_t start, unsigned pages, uint64_t *entries)
 /* In memory, or swapped out by the kernel. */
 bool pagemap_is_there(uint64_t entry);
 
-/* The same for one page. What cannot be read counts as there. */
+/* In memory, and protected by UFFDIO_WRITEPROTECT; before Linux 5.13 never. */
+bool pagemap_is_protected(uint64_t entry);
+
+/* Whether one page is there. What cannot be read counts as there. */
 bool pagemap_page_is_there(int fd, uint64_t address);
 
 /*

@@ -37,7 +37,7 @@ int remap_begin(struct engine *engine, const uint32_t *ids, uint32_t n)
 	remap->bytes = bytes;
 	remap->place = stage_place(&engine->stage, engine->stage.head);
 	remap->pages = n;
-	remap->arrived = remap->overrun = false;
+	remap->arrived = remap->over = remap->overrun = false;
 	for (uint32_t i = 0; i < n; i++)
 		engine_now_staged(engine, ids[i]);
 	return 0;
@@ -52,16 +52,6 @@ static bool is_locked(const struct remap *remap)
 	return madvise(pointer(remap->source), remap->bytes, MADV_COLD) != 0 && errno == EINVAL;
 }
 
-/*
- * The pages keep the protection that they had in the program, and forks would share them. Neither
- * call can fail but for want of the kernel's own memory; then reading them ends the process.
- */
-static void make_own(uint64_t to, uint64_t bytes)
-{
-	(void)mprotect(pointer(to), bytes, PROT_READ | PROT_WRITE);
-	(void)madvise(pointer(to), bytes, MADV_DONTFORK);
-}
-
 static int move(const struct remap *remap, struct stage *stage)
 {
 	uint64_t to = stage_address(stage, remap->place);
@@ -69,10 +59,8 @@ static int move(const struct remap *remap, struct stage *stage)
 	if (is_locked(remap))
 		return -EINVAL;
 	if (mremap(pointer(remap->source), remap->bytes, remap->bytes,
-		   MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, pointer(to)) != MAP_FAILED) {
-		make_own(to, remap->bytes);
+		   MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, pointer(to)) != MAP_FAILED)
 		return 0;
-	}
 	stage_reserve_again(stage, remap->place, remap->pages);
 	return -EINVAL;
 }
@@ -90,6 +78,25 @@ static void lock_calm(struct engine *engine)
 		engine_unlock(engine);
 		sched_yield();
 		engine_lock_last(engine);
+	}
+}
+
+/*
+ * Forks that were read meanwhile are entered by the fault thread, which fills the children, before
+ * the books go on: what followed them waits, too.
+ */
+static void let_forks_go_first(struct engine *engine)
+{
+	engine->remap.over = true;
+	while (engine->late_forks) {
+		if (engine->remap.overrun)
+			engine_end(engine,
+				   "memory was moved to what was being taken out, in a fork, at",
+				   engine->remap.source);
+		engine_unlock(engine);
+		engine_wake_fault(engine);
+		sched_yield();
+		lock_calm(engine);
 	}
 }
 
@@ -119,28 +126,50 @@ static void undo(struct engine *engine)
 	(void)!uffd_protect(engine->uffd, remap->source, remap->bytes, false);
 }
 
+/* To where it was the same mapping. */
+static void move_back(struct engine *engine, uint32_t first, uint32_t n)
+{
+	uint64_t offset = (uint64_t)first << PAGE_SHIFT, bytes = (uint64_t)n << PAGE_SHIFT;
+	uint64_t from = stage_address(&engine->stage, engine->remap.place) + offset;
+	uint64_t to = engine->remap.source + offset;
+
+	if (mremap(pointer(from), bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, pointer(to)) ==
+	    MAP_FAILED)
+		engine_end(engine, "a mapping that was moved cannot be moved back, to", to);
+	stage_reserve_again(&engine->stage, engine->remap.place + first, n);
+}
+
 /*
  * What was moved was not ours: after begin the program has unmapped the run in one thread and
- * mapped something else at the same place in another one. It goes back at once, to where it was
- * the same mapping; if somebody has touched it meanwhile, and seen zeros, that cannot be mended.
+ * mapped something else at the same place in another one. It goes back at once, but for pages that
+ * somebody has touched meanwhile, for the first time: they are there. If somebody has touched one
+ * that had been there before, and so has seen zeros, that cannot be mended.
  */
 static void give_back(struct engine *engine)
 {
 	struct remap *remap = &engine->remap;
-	uint64_t to = stage_address(&engine->stage, remap->place);
-	uint64_t entries[REMAP_MAX_PAGES];
-	uint32_t n = pagemap_read(engine->pagemap_fd, remap->source, remap->pages, entries);
+	uint64_t here[REMAP_MAX_PAGES], there[REMAP_MAX_PAGES];
+	uint32_t i = 0, n = 0;
 
-	for (uint32_t i = 0; i < n; i++)
-		if (pagemap_is_there(entries[i]))
-			engine_end(engine,
-				   "a mapping was replaced while its pages were taken out, at",
-				   remap->source);
-	if (mremap(pointer(to), remap->bytes, remap->bytes, MREMAP_MAYMOVE | MREMAP_FIXED,
-		   pointer(remap->source)) == MAP_FAILED)
-		engine_end(engine, "a mapping that was moved cannot be moved back, to",
-			   remap->source);
-	stage_reserve_again(&engine->stage, remap->place, remap->pages);
+	if (pagemap_read(engine->pagemap_fd, remap->source, remap->pages, there) < remap->pages ||
+	    pagemap_read(engine->pagemap_fd, stage_address(&engine->stage, remap->place),
+			 remap->pages, here) < remap->pages)
+		engine_end(engine, "/proc/self/pagemap cannot be read, for", remap->source);
+	for (; i < remap->pages; i += n) {
+		bool is_touched = pagemap_is_there(there[i]);
+
+		for (n = 0; i + n < remap->pages && pagemap_is_there(there[i + n]) == is_touched;
+		     n++)
+			if (is_touched && pagemap_is_there(here[i + n]))
+				engine_end(engine,
+					   "a mapping was replaced while its pages were taken out, "
+					   "at",
+					   remap->source + (i + n) * PAGE_BYTES);
+		if (is_touched)
+			stage_discard(&engine->stage, remap->place + i, n);
+		else
+			move_back(engine, i, n);
+	}
 }
 
 /*
@@ -178,11 +207,77 @@ static void look_for_holes(struct engine *engine)
 	}
 }
 
+/* A page that the program had moved away is there, and the place may hold something else. */
+static void let_go_of_moved(struct engine *engine, uint32_t place, uint64_t source)
+{
+	uint32_t id = engine->stage.ids[place];
+	uint64_t address;
+
+	if (id == PAGE_NO_ID)
+		return;
+	address = page_address(engine->table, id);
+	if (address == source || !pagemap_page_is_there(engine->pagemap_fd, address))
+		return;
+	back_in_books(engine, place);
+	engine->stage.ids[place] = PAGE_NO_ID;
+}
+
+/*
+ * What the program had moved to the source before us came along, and is what this place holds. Was
+ * it rather moved there behind us? Then it is there; or the kernel has freed it, and the place
+ * holds the old page, which is protected.
+ */
+static void take_moved(struct engine *engine, uint32_t place, uint64_t source, uint64_t entry)
+{
+	struct stage *stage = &engine->stage;
+	struct page *page = page_find(engine->table, source);
+
+	if (stage->ids[place] != PAGE_NO_ID || !pagemap_is_there(entry) || !page ||
+	    page->state != PAGE_RESIDENT || pagemap_page_is_there(engine->pagemap_fd, source) ||
+	    (page->found && pagemap_is_protected(entry)))
+		return;
+	page->where = place & PAGE_WHERE_MASK;
+	page_set(engine->table, page, PAGE_STAGED);
+	stage->ids[place] = page_id(engine->table, page);
+	stage->came_from[place] = source;
+	stage->phases[place] = STAGE_BUSY;
+}
+
+/* The program has moved something to the source, before us or behind us, or parts of both. */
+static void sort_out(struct engine *engine)
+{
+	struct remap *remap = &engine->remap;
+	uint64_t entries[REMAP_MAX_PAGES];
+	uint32_t n = pagemap_read(engine->pagemap_fd, stage_address(&engine->stage, remap->place),
+				  remap->pages, entries);
+
+	if (n < remap->pages || engine->unsettled)
+		engine_end(engine, "the program has moved memory to what was being taken out, at",
+			   remap->source);
+	for (uint32_t i = 0; i < n; i++) {
+		uint64_t source = remap->source + i * PAGE_BYTES;
+
+		let_go_of_moved(engine, remap->place + i, source);
+		take_moved(engine, remap->place + i, source, entries[i]);
+	}
+}
+
+/*
+ * The pages keep the protection that they had in the program, and forks would share them. Neither
+ * call can fail but for want of the kernel's own memory; then reading them ends the process. Not
+ * before it is known that they are ours: what goes back must be as it was.
+ */
+static void make_own(uint64_t to, uint64_t bytes)
+{
+	(void)mprotect(pointer(to), bytes, PROT_READ | PROT_WRITE);
+	(void)madvise(pointer(to), bytes, MADV_DONTFORK);
+}
+
 static void keep(struct engine *engine)
 {
+	make_own(stage_address(&engine->stage, engine->remap.place), engine->remap.bytes);
 	if (engine->remap.overrun)
-		engine_end(engine, "the program has moved memory to what was being taken out, at",
-			   engine->remap.source);
+		sort_out(engine);
 	stage_note_mapping(&engine->stage, engine->remap.place);
 	look_for_holes(engine);
 }
@@ -193,6 +288,7 @@ int remap_finish(struct engine *engine)
 	int err = move(remap, &engine->stage);
 
 	lock_calm(engine);
+	let_forks_go_first(engine);
 	if (!err && !remap->arrived) {
 		give_back(engine);
 		err = -EAGAIN;
@@ -211,6 +307,11 @@ int remap_finish(struct engine *engine)
 
 /* ---- for the fault thread ---- */
 
+bool remap_is_under_way(const struct remap *remap)
+{
+	return remap->bytes && !remap->over;
+}
+
 bool remap_is_leaving(const struct remap *remap, uint64_t address)
 {
 	return address - remap->source < remap->bytes;
@@ -219,6 +320,12 @@ bool remap_is_leaving(const struct remap *remap, uint64_t address)
 bool remap_is_coming(const struct remap *remap, uint32_t place)
 {
 	return place - remap->place < remap->pages;
+}
+
+bool remap_has_come(const struct engine *engine, uint32_t place)
+{
+	return engine->remap.arrived &&
+	       pagemap_page_is_there(engine->pagemap_fd, stage_address(&engine->stage, place));
 }
 
 bool remap_note(struct engine *engine, const struct uffd_event *event)

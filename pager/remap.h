@@ -39,6 +39,7 @@ struct remap {
 	uint64_t source, bytes; /* bytes 0: none is */
 	uint32_t place, pages;	/* in the staging area */
 	bool arrived;		/* the kernel has reported it: the source was ours */
+	bool over;		/* nothing of it is on its way any more: it waits for forks */
 	bool overrun;		/* the program has moved something to the source meanwhile */
 };
 
@@ -69,6 +70,15 @@ bool remap_is_leaving(const struct remap *remap, uint64_t address);
 /* Whether what belongs in this place of the staging area may still be on its way. Under map_lock.
  */
 bool remap_is_coming(const struct remap *remap, uint32_t place);
+
+/* Of such a place, when the run is not under way any more: whether it holds what it should. */
+bool remap_has_come(const struct engine *engine, uint32_t place);
+
+/*
+ * Whether what a child has of the run cannot be known yet: a fork must wait. Afterwards, and while
+ * remap_is_coming(), the child has what has not arrived. Under map_lock.
+ */
+bool remap_is_under_way(const struct remap *remap);
 
 /* Takes note of a move that was read. True: it was the engine's own. Under map_lock. */
 bool remap_note(struct engine *engine, const struct uffd_event *event);

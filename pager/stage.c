@@ -225,6 +225,13 @@ void stage_reserve_again(struct stage *stage, uint32_t place, uint32_t n)
 	stage->lost_end = end;
 }
 
+void stage_discard(struct stage *stage, uint32_t place, uint32_t n)
+{
+	uint64_t start = stage_address(stage, place);
+
+	(void)reserve(start, start + ((uint64_t)n << PAGE_SHIFT), MAP_FIXED);
+}
+
 /* Unregistering comes first: it is not reported, and what is not registered is not either. */
 static void unmap_run(struct stage *stage, uint64_t start, uint64_t bytes)
 {

@@ -87,6 +87,9 @@ void stage_note_mapping(struct stage *stage, uint32_t place);
  */
 void stage_reserve_again(struct stage *stage, uint32_t place, uint32_t n);
 
+/* What is mapped at such places is nobody's: they are reserved again. */
+void stage_discard(struct stage *stage, uint32_t place, uint32_t n);
+
 /*
  * How many places, up to n, can be filled from the head on without a break in their addresses, and
  * without one where a page was left.

@@ -16,6 +16,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define PAGES 16u
@@ -295,6 +296,81 @@ static void another_mapping_in_its_place_goes_back(void)
 	leave(area);
 }
 
+struct touching {
+	char *area;
+	unsigned page;
+	_Atomic bool ready;
+};
+
+/* The books are kept from going on until it has touched the page. */
+static void *touch_when_gone(void *arg)
+{
+	struct touching *touching = arg;
+
+	engine_lock(engine);
+	atomic_store(&touching->ready, true);
+	while (pagemap_page_is_there(engine->pagemap_fd, (uintptr_t)touching->area))
+		sched_yield();
+	*word_at(touching->area, touching->page) = word_of(touching->page);
+	engine_unlock(engine);
+	return NULL;
+}
+
+/* A page that nobody had touched before is there when the others come back. */
+static void a_page_of_another_mapping_may_be_touched_for_the_first_time(void)
+{
+	char *area = adopted();
+	struct touching touching = {.area = area, .page = 3};
+	pthread_t thread;
+
+	CU_ASSERT_EQUAL(begin(), 0);
+	munmap(area, BYTES);
+	CU_ASSERT_PTR_EQUAL_FATAL(mmap(area, BYTES, PROT_READ | PROT_WRITE,
+				       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0),
+				  area);
+	for (unsigned page = 0; page < PAGES; page++)
+		if (page != 3 && page != 4)
+			*word_at(area, page) = word_of(page);
+	CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, touch_when_gone, &touching), 0);
+	while (!atomic_load(&touching.ready))
+		sched_yield();
+	CU_ASSERT_EQUAL(remap_finish(engine), -EAGAIN);
+	pthread_join(thread, NULL);
+	CU_ASSERT_TRUE(all_are(area, PAGE_NONE));
+	CU_ASSERT_EQUAL(*word_at(area, 3), word_of(3));
+	CU_ASSERT_EQUAL(*word_at(area, 4), 0);
+	*word_at(area, 4) = word_of(4);
+	CU_ASSERT_TRUE(is_filled(area));
+	CU_ASSERT_EQUAL(engine->stage.head, engine->stage.tail);
+	leave(area);
+}
+
+/* A child inherits it, and it is protected as before. */
+static void another_mapping_that_goes_back_is_as_it_was(void)
+{
+	char *area = adopted();
+	pid_t pid;
+	int status;
+
+	CU_ASSERT_EQUAL(begin(), 0);
+	munmap(area, BYTES);
+	CU_ASSERT_PTR_EQUAL_FATAL(mmap(area, BYTES, PROT_READ | PROT_WRITE,
+				       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0),
+				  area);
+	fill(area);
+	CU_ASSERT_EQUAL_FATAL(mprotect(area, BYTES, PROT_READ), 0);
+	CU_ASSERT_EQUAL(remap_finish(engine), -EAGAIN);
+	pid = fork();
+	if (pid == 0)
+		_exit(is_filled(area) ? 0 : 1);
+	CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+	CU_ASSERT_EQUAL(status, 0);
+	CU_ASSERT_EQUAL(write(engine->wake_fd, area, 8), 8);
+	CU_ASSERT_EQUAL(read(engine->wake_fd, area, 8), -1);
+	CU_ASSERT_EQUAL(errno, EFAULT);
+	leave(area);
+}
+
 static void what_was_unmapped_meanwhile_is_forgotten(void)
 {
 	char *area = adopted();
@@ -367,6 +443,71 @@ static void a_page_that_cannot_be_missing_ends_the_program(void)
 	leave(area);
 }
 
+/* Of other content: page i has word_of(OTHER + i). */
+#define OTHER 100u
+
+static char *adopted_other(bool found)
+{
+	char *area = map_anywhere();
+
+	for (unsigned i = 0; i < PAGES; i++)
+		*word_at(area, i) = word_of(OTHER + i);
+	adopt(area, found);
+	engine_lock(engine);
+	for (unsigned i = 0; i < PAGES; i++) /* their entries have been taken from the order */
+		page_set_queued(engine->table, page_by_id(engine->table, ids[i]), false);
+	engine_unlock(engine);
+	return area;
+}
+
+static void move_to(char *from, char *to)
+{
+	CU_ASSERT_PTR_EQUAL_FATAL(mremap(from, BYTES, BYTES, MREMAP_MAYMOVE | MREMAP_FIXED, to),
+				  to);
+}
+
+static void check_other(const char *area)
+{
+	for (unsigned i = 0; i < PAGES; i++)
+		CU_ASSERT_EQUAL(*word_at(area, i), word_of(OTHER + i));
+}
+
+static void check_moved_into_its_place(bool found)
+{
+	char *other = adopted_other(found), *area = adopted();
+
+	CU_ASSERT_EQUAL(begin(), 0);
+	move_to(other, area);
+	CU_ASSERT_EQUAL(remap_finish(engine), 0);
+	CU_ASSERT_TRUE(all_are(area, PAGE_STAGED));
+	check_other(area);
+	CU_ASSERT_TRUE(all_are(area, PAGE_RESIDENT));
+	leave(area);
+}
+
+static void what_was_moved_into_its_place_comes_back(void)
+{
+	check_moved_into_its_place(false);
+	check_moved_into_its_place(true);
+}
+
+static void what_changed_places_is_where_it_was_put(void)
+{
+	char *other = adopted_other(true), *area = adopted(), *to = map_anywhere();
+
+	CU_ASSERT_EQUAL(begin(), 0);
+	move_to(area, to);
+	move_to(other, area);
+	CU_ASSERT_EQUAL(remap_finish(engine), 0);
+	CU_ASSERT_TRUE(all_are(to, PAGE_RESIDENT));
+	CU_ASSERT_TRUE(is_filled(to));
+	check_other(area);
+	fill(to); /* they were protected when they went */
+	CU_ASSERT_TRUE(is_filled(to));
+	munmap(to, BYTES);
+	leave(area);
+}
+
 static void *unmap(void *area)
 {
 	munmap(area, PAGE_BYTES);
@@ -400,11 +541,15 @@ int main(void)
 		SUITE_TEST(what_is_two_mappings_stays),
 		SUITE_TEST(what_cannot_be_read_leaves_and_comes_back),
 		SUITE_TEST(another_mapping_in_its_place_goes_back),
+		SUITE_TEST(another_mapping_that_goes_back_is_as_it_was),
+		SUITE_TEST(a_page_of_another_mapping_may_be_touched_for_the_first_time),
 		SUITE_TEST(what_was_unmapped_meanwhile_is_forgotten),
 		SUITE_TEST(what_was_moved_away_before_is_resident_there),
 		SUITE_TEST(what_was_dropped_meanwhile_reads_as_zeros),
 		SUITE_TEST(a_page_that_the_kernel_has_freed_is_forgotten),
 		SUITE_TEST(a_page_that_cannot_be_missing_ends_the_program),
+		SUITE_TEST(what_was_moved_into_its_place_comes_back),
+		SUITE_TEST(what_changed_places_is_where_it_was_put),
 		SUITE_TEST(nothing_begins_while_the_map_changes),
 		SUITE_END,
 	};
