@@ -153,8 +153,10 @@ static void give_back(struct engine *engine)
 
 	if (pagemap_read(engine->pagemap_fd, remap->source, remap->pages, there) < remap->pages ||
 	    pagemap_read(engine->pagemap_fd, stage_address(&engine->stage, remap->place),
-			 remap->pages, here) < remap->pages)
+			 remap->pages, here) < remap->pages) {
 		engine_end(engine, "/proc/self/pagemap cannot be read, for", remap->source);
+		return;
+	}
 	for (; i < remap->pages; i += n) {
 		bool is_touched = pagemap_is_there(there[i]);
 

@@ -3,7 +3,7 @@
 PARTS := unit contract integration fuzz docs
 FUZZ_SECONDS ?= 10
 
-.PHONY: deps check $(PARTS:%=check-%) check-faults check-sanitized-donord fuzz-programs fault-programs demo bench
+.PHONY: deps check $(PARTS:%=check-%) check-faults check-sanitized-donord stress fuzz-programs fault-programs demo bench
 deps: ## installs what building and checking need and this machine lacks
 	@scripts/install-deps.sh check
 
@@ -21,6 +21,9 @@ check-contract: $(O)/donord $(CONTRACT) ## what every transport promises
 
 check-integration: all $(HELPERS) ## real programs on a donor of this host
 	@tests/integration/run --build $(O)
+
+stress: all $(HELPERS) ## an hour of everything at random; STRESS_SECONDS=, STRESS_SEED=
+	@tests/integration/run --long --build $(O) stress
 
 # A sanitizer's runtime has to come first in a process, so libpager.so is not preloaded with one. But
 # donord may have one while it serves real programs.

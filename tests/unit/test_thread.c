@@ -28,8 +28,9 @@ static void *stay(void *arg UNUSED)
 /* As the control thread does, perhaps before whoever started it goes on. */
 static void *start_others_and_stay(void *arg)
 {
-	if (thread_start(stay, arg) || thread_start(stay, arg))
-		return NULL;
+	for (unsigned i = 0; i < 2; i++)
+		if (thread_start(stay, arg))
+			return NULL;
 	return stay(arg);
 }
 
