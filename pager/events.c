@@ -1,5 +1,6 @@
 #include "pager/fault.h"
 #include "pager/heir.h"
+#include "pager/recall.h"
 #include "pager/write.h"
 
 #include "common/base/clock.h"
@@ -74,14 +75,11 @@ static bool overlap(uint64_t start, uint64_t end, uint64_t other, uint64_t bytes
 }
 
 /*
- * Whether a change belongs behind a late one: a fork behind all, all behind a fork, whose child has
- * what was there before; a removal behind what is moved to the place, an unmapping behind what is
- * moved from it.
+ * Whether a change belongs behind a late one: a fork behind all; a removal behind what is moved to
+ * the place, an unmapping behind what is moved from it.
  */
 static bool is_behind(const struct uffd_event *late, const struct uffd_event *event)
 {
-	if (late->kind == UFFD_FORK)
-		return true;
 	if (event->kind == UFFD_FORK)
 		return late->kind != UFFD_OTHER;
 	if (late->kind != UFFD_REMAP || event->kind == UFFD_REMAP)
@@ -91,20 +89,48 @@ static bool is_behind(const struct uffd_event *late, const struct uffd_event *ev
 		       late->remap.bytes);
 }
 
+/* Whether the change is what a late arrival waits for, one of the first `count` late ones. */
+static bool explains(const struct fault_thread *fault, const struct uffd_event *event,
+		     unsigned count)
+{
+	uint64_t start = event->kind == UFFD_REMAP ? event->remap.from : event->range.start;
+	uint64_t end = event->kind == UFFD_REMAP ? start + event->remap.bytes : event->range.end;
+
+	for (unsigned i = 0; i < count && event->kind != UFFD_FORK; i++)
+		if (fault->late[i].kind == UFFD_REMAP &&
+		    overlap(start, end, fault->late[i].remap.to, fault->late[i].remap.bytes))
+			return true;
+	return false;
+}
+
+/*
+ * A late fork's child has what was there before it: all that follows waits for it, but for what the
+ * fork itself waits for.
+ */
+static bool waits_for(const struct fault_thread *fault, unsigned late,
+		      const struct uffd_event *event)
+{
+	if (fault->late[late].kind == UFFD_FORK)
+		return !explains(fault, event, late);
+	return is_behind(&fault->late[late], event);
+}
+
 /* `before`: how many of the late ones came before it. */
 static bool must_wait(const struct fault_thread *fault, const struct uffd_event *event,
 		      unsigned before)
 {
-	const struct regions *regions = &fault->engine->regions;
+	struct engine *engine = fault->engine;
 
 	/* What is leaving is in the child or not, and cannot be read before it has come. */
-	if (event->kind == UFFD_FORK && remap_is_under_way(&fault->engine->remap))
+	if (event->kind == UFFD_FORK && recall_all_is_home(engine))
+		return false;
+	if (event->kind == UFFD_FORK && remap_is_under_way(&engine->remap))
 		return true;
 	if (event->kind == UFFD_REMAP &&
-	    regions_touch(regions, event->remap.to, event->remap.to + event->remap.bytes))
+	    regions_touch(&engine->regions, event->remap.to, event->remap.to + event->remap.bytes))
 		return true;
 	for (unsigned i = 0; i < before; i++)
-		if (is_behind(&fault->late[i], event))
+		if (waits_for(fault, i, event))
 			return true;
 	return false;
 }

@@ -16,7 +16,9 @@
  * take-out that waits to be reported (remap.h) is what all the others may be waiting for.
  */
 #define TODO_MAX 32768u
-#define LATE_EVENTS 256u       /* one for each thread that moves mappings at this moment */
+/* One for each thread that moves mappings at this moment; and all that follow a fork past fork(3).
+ */
+#define LATE_EVENTS 4096u
 #define FETCH_EXTRA UINT64_MAX /* cookie of the read into `extra` */
 
 /* A run of pages on its way from the store. */

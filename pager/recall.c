@@ -126,6 +126,12 @@ bool recall_is_home(struct engine *engine, uint32_t turn)
 	return (int32_t)(atomic_load(&engine->home_word) - turn) >= 0;
 }
 
+bool recall_all_is_home(struct engine *engine)
+{
+	return atomic_load(&engine->recalls) &&
+	       atomic_load(&engine->home_word) == atomic_load(&engine->recall_turn);
+}
+
 void recall_release(struct engine *engine)
 {
 	atomic_fetch_sub(&engine->recalls, 1);

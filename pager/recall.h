@@ -43,6 +43,9 @@ void recall_release(struct engine *engine);
  */
 const char *recall_obstacle(struct engine *engine) MUST_CHECK;
 
+/* Whether nothing is out, and nothing will be as long as this fork lasts. Fault thread. */
+bool recall_all_is_home(struct engine *engine) MUST_CHECK;
+
 /* Whether a page is out that must not be: zeros are where the child's kernel will find them, too.
  */
 bool recall_must_come(const struct page *page);
