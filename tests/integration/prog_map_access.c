@@ -246,6 +246,12 @@ static void all_present_soon(const struct piece *piece, const char *what)
 	all_present(piece->at, piece->pages, what);
 }
 
+/*
+ * What was locked when the kernel locked the engine's own area with it may still leave, until that
+ * is unlocked and all is brought home: 50 ms later (pager/locked.h), and more on a busy host.
+ */
+#define ALL_LOCKED_US 500000u
+
 static void lock_everything(int flags)
 {
 	struct piece piece = piece_out(PIECE_PAGES), later;
@@ -255,6 +261,7 @@ static void lock_everything(int flags)
 		sleep(2); /* until it is noticed */
 	else
 		all_present_soon(&piece, "all locked");
+	usleep(ALL_LOCKED_US);
 	part_check(&piece, QUARTER, HALF, "all locked");
 	later = piece_new(PIECE_PAGES, 0);
 	if (flags & MCL_FUTURE)
