@@ -17,7 +17,7 @@ set -u
 
 # Set, what it is recognised by, package of Debian and Ubuntu, package of Fedora. Recognised by: a
 # header (*.h), a library for programs to load (*.so.N), what a compiler can link with (gcc:asan), or
-# commands in PATH, of which one is enough.
+# commands, in PATH or as a pattern of their paths, of which one is enough.
 needs()
 {
 	cat <<'NEEDS'
@@ -50,6 +50,8 @@ check  node                 nodejs           nodejs
 check  sqlite3              sqlite3          sqlite
 check  redis-server         redis-server     valkey-compat-redis
 check  memcached            memcached        memcached
+check  postgres|/usr/lib/postgresql/*/bin/postgres postgresql postgresql-server
+check  psql                 postgresql-client postgresql
 check  xz                   xz-utils         xz
 check  stress-ng            stress-ng        stress-ng
 check  libjemalloc.so.2     libjemalloc2     jemalloc
