@@ -143,7 +143,8 @@ static void move_back(struct engine *engine, uint32_t first, uint32_t n)
  * What was moved was not ours: after begin the program has unmapped the run in one thread and
  * mapped something else at the same place in another one. It goes back at once, but for pages that
  * somebody has touched meanwhile, for the first time: they are there. If somebody has touched one
- * that had been there before, and so has seen zeros, that cannot be mended.
+ * that had been there before, and so has seen zeros, that cannot be mended. Not under the lock: if
+ * the place has been registered meanwhile, its unmapping is reported, and we wait until it is read.
  */
 static void give_back(struct engine *engine)
 {
@@ -292,7 +293,9 @@ int remap_finish(struct engine *engine)
 	lock_calm(engine);
 	let_forks_go_first(engine);
 	if (!err && !remap->arrived) {
+		engine_unlock(engine);
 		give_back(engine);
+		lock_calm(engine);
 		err = -EAGAIN;
 	}
 	if (err)

@@ -311,7 +311,11 @@ static void *touch_when_gone(void *arg)
 	atomic_store(&touching->ready, true);
 	while (pagemap_page_is_there(engine->pagemap_fd, (uintptr_t)touching->area))
 		sched_yield();
-	*word_at(touching->area, touching->page) = word_of(touching->page);
+	if (touching->page < PAGES)
+		*word_at(touching->area, touching->page) = word_of(touching->page);
+	else /* registers it, rather */
+		CU_ASSERT_EQUAL(uffd_register(engine->uffd, (uintptr_t)touching->area, BYTES, true),
+				0);
 	engine_unlock(engine);
 	return NULL;
 }
@@ -342,6 +346,29 @@ static void a_page_of_another_mapping_may_be_touched_for_the_first_time(void)
 	*word_at(area, 4) = word_of(4);
 	CU_ASSERT_TRUE(is_filled(area));
 	CU_ASSERT_EQUAL(engine->stage.head, engine->stage.tail);
+	leave(area);
+}
+
+/* Adopted while it was away: its unmapping is reported, and who reads that wants the lock. */
+static void another_mapping_that_is_registered_meanwhile_goes_back(void)
+{
+	char *area = adopted();
+	struct touching touching = {.area = area, .page = PAGES};
+	pthread_t thread;
+
+	CU_ASSERT_EQUAL(begin(), 0);
+	munmap(area, BYTES);
+	CU_ASSERT_PTR_EQUAL_FATAL(mmap(area, BYTES, PROT_READ | PROT_WRITE,
+				       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0),
+				  area);
+	fill(area);
+	CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, touch_when_gone, &touching), 0);
+	while (!atomic_load(&touching.ready))
+		sched_yield();
+	CU_ASSERT_EQUAL(remap_finish(engine), -EAGAIN);
+	pthread_join(thread, NULL);
+	CU_ASSERT_TRUE(all_are(area, PAGE_NONE));
+	CU_ASSERT_TRUE(is_filled(area));
 	leave(area);
 }
 
@@ -542,6 +569,7 @@ int main(void)
 		SUITE_TEST(what_cannot_be_read_leaves_and_comes_back),
 		SUITE_TEST(another_mapping_in_its_place_goes_back),
 		SUITE_TEST(another_mapping_that_goes_back_is_as_it_was),
+		SUITE_TEST(another_mapping_that_is_registered_meanwhile_goes_back),
 		SUITE_TEST(a_page_of_another_mapping_may_be_touched_for_the_first_time),
 		SUITE_TEST(what_was_unmapped_meanwhile_is_forgotten),
 		SUITE_TEST(what_was_moved_away_before_is_resident_there),
