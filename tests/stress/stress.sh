@@ -1,6 +1,6 @@
 #!/bin/bash
 # Everything that programs do with memory, at random, in several processes and threads, never a wrong
-# byte (stress.h): a minute; with --long an hour, or STRESS_SECONDS. STRESS_SEED does the same again.
+# byte (stress.h): a minute; with --long (make stress) an hour, or STRESS_SECONDS. STRESS_SEED does the same again.
 # limit: 700
 . "$ROOT/tests/integration/lib.sh"
 
