@@ -16,7 +16,7 @@ SESSIONS=2
 USER_ID=65534
 export PGHOST=$TMP PGUSER=tester PGDATABASE=postgres PAGERCTL TMP
 
-AS_SERVER=(setpriv --reuid $USER_ID --regid $USER_ID --clear-groups --inh-caps +sys_ptrace
+AS_SERVER=(setpriv --reuid "$USER_ID" --regid "$USER_ID" --clear-groups --inh-caps +sys_ptrace
 	--ambient-caps +sys_ptrace)
 
 cat >"$TMP/work.sql" <<SQL
@@ -65,7 +65,7 @@ check_backend() {
 }
 
 mkdir "$TMP/data"
-chown $USER_ID "$TMP/data" "$TMP"
+chown "$USER_ID" "$TMP/data" "$TMP"
 "${AS_SERVER[@]}" "$BIN/initdb" -D "$TMP/data" -U $PGUSER -A trust --no-sync >"$TMP/initdb.log" 2>&1 ||
 	fail "initdb: $(tail -n 5 "$TMP/initdb.log")"
 "${AS_SERVER[@]}" "${SERVER[@]}" >"$TMP/server.log" 2>&1 &
@@ -80,7 +80,7 @@ for transport in $TRANSPORTS; do
 	rm -f "$TMP"/stat.*
 	: >"$TMP/engine.log"
 	chmod 666 "$TMP/engine.log"
-	"${AS_SERVER[@]}" "$PAGERCTL" run --local $LOCAL --transport "$transport" --donor "$(donor_of "$transport")" \
+	"${AS_SERVER[@]}" "$PAGERCTL" run --local "$LOCAL" --transport "$transport" --donor "$(donor_of "$transport")" \
 		--log info --log-file "$TMP/engine.log" --lib "$LIBRARY" -- "${SERVER[@]}" >"$TMP/server.log" 2>&1 &
 	server=$!
 	ask "$TMP/paged"
