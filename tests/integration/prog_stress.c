@@ -121,7 +121,7 @@ static void start_worker(unsigned process, unsigned number)
 
 static void run_process(unsigned process)
 {
-	uint64_t steps = 0, checks = 0, forks = 0, refused = 0;
+	uint64_t steps = 0, checks = 0, forks = 0, refused = 0, not_started = 0;
 
 	workers = calloc(threads, sizeof(*workers));
 	stress_must(workers, "calloc");
@@ -133,10 +133,13 @@ static void run_process(unsigned process)
 		checks += workers[i].checks;
 		forks += workers[i].forks;
 		refused += workers[i].refused;
+		not_started += workers[i].not_started;
 	}
-	printf("process %u: %llu steps, %llu pages and blocks right, %llu forks, %llu refused\n",
+	printf("process %u: %llu steps, %llu pages and blocks right, %llu forks, %llu programs not "
+	       "started, %llu refused\n",
 	       process, (unsigned long long)steps, (unsigned long long)checks,
-	       (unsigned long long)forks, (unsigned long long)refused);
+	       (unsigned long long)forks, (unsigned long long)not_started,
+	       (unsigned long long)refused);
 	fflush(stdout);
 }
 

@@ -26,7 +26,7 @@
 #define STRESS_WORDS (PAGE_BYTES / sizeof(uint64_t))
 #define STRESS_AREAS 48u
 #define STRESS_BLOCKS 32u
-#define STRESS_IO_PAGES 16u
+#define STRESS_RUN_PAGES 256u /* what most operations take at most */
 
 /* In a shadow: after MADV_FREE a page is as it was, or zeros, until it is written. */
 #define STRESS_FREED (UINT64_C(1) << 63)
@@ -36,6 +36,11 @@ struct area {
 	size_t pages;
 	uint64_t *shadow; /* by page: the number of its last write; 0 is zeros */
 	bool is_split;	  /* several mappings to the kernel: mremap(2) refuses */
+};
+
+struct run {
+	struct area *area;
+	size_t first, pages;
 };
 
 struct block { /* of malloc(3) */
@@ -52,15 +57,16 @@ struct worker {
 	unsigned area_count;
 	size_t pages, max_pages; /* of all areas */
 	struct block blocks[STRESS_BLOCKS];
-	unsigned depth; /* of forks */
-	pid_t child;	/* that is to be waited for, or 0 */
+	unsigned depth;	 /* of forks */
+	pid_t child;	 /* that is to be waited for, or 0 */
+	bool is_program; /* the child is another program: it may be refused to start */
 	int pipe_fds[2], socket_fds[2], file_fd;
 
 	/* What is said when something is wrong. */
 	unsigned process, number;
 	uint64_t step;
 	const char *operation;
-	uint64_t checks, forks, refused;
+	uint64_t checks, forks, refused, not_started;
 	bool forks_seldom; /* else everything is brought home all the time */
 };
 
@@ -95,19 +101,27 @@ static inline uint64_t *area_page(const struct area *area, size_t page)
 	return area->at + page * STRESS_WORDS;
 }
 
+static inline uint64_t *run_start(struct run run)
+{
+	return area_page(run.area, run.first);
+}
+
 void page_put(struct worker *worker, struct area *area, size_t page);
 void page_look(struct worker *worker, const struct area *area, size_t page);
 /* A copy of the page. */
 void page_compare(struct worker *worker, const struct area *area, size_t page,
 		  const uint64_t *copy);
-void run_put(struct worker *worker, struct area *area, size_t first, size_t pages);
-void run_look(struct worker *worker, const struct area *area, size_t first, size_t pages);
+void run_put(struct worker *worker, struct run run);
+void run_look(struct worker *worker, struct run run);
+void run_zero(struct run run); /* in the shadow only */
 void areas_look(struct worker *worker);
 
-/* NULL if there is none. */
+/* Any of them; if there is none, a new one. */
 struct area *area_pick(struct worker *worker);
-/* A run of pages of the area, at most `max`; returns how many. */
-size_t run_pick(struct worker *worker, const struct area *area, size_t max, size_t *first);
+size_t page_pick(struct worker *worker, const struct area *area);
+/* At most `max` pages of the area, or of any area. */
+struct run run_of(struct worker *worker, struct area *area, size_t max);
+struct run run_pick(struct worker *worker, size_t max);
 /* NULL without room for it. The shadow is zeros. */
 struct area *area_add(struct worker *worker, void *at, size_t pages);
 /* No more in the books; the mapping is the caller's business. */
@@ -116,6 +130,9 @@ void area_forget(struct worker *worker, struct area *area);
 void area_resize(struct worker *worker, struct area *area, void *at, size_t pages);
 
 /* ---- the operations ---- */
+
+/* stress_map.c: the one that every worker starts with. */
+void stress_map_area(struct worker *worker);
 
 extern const struct operation stress_plain[], stress_map[], stress_advice[], stress_kernel[],
 	stress_process[];

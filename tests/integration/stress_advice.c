@@ -10,15 +10,14 @@
 #define MADV_COLLAPSE 25 /* Linux 6.1 */
 #endif
 
-#define RUN_MAX_PAGES 256u
 #define LOCK_MAX_PAGES 8u /* everybody may lock 64 KiB; there are several threads */
 
 /* ---- madvise ---- */
 
 /* Returns whether this kernel has such a thing, and memory for it. */
-static bool advise(const void *at, size_t pages, int advice)
+static bool advise(struct run run, int advice)
 {
-	int err = madvise((void *)(uintptr_t)at, pages * PAGE_BYTES, advice) ? errno : 0;
+	int err = madvise(run_start(run), run.pages * PAGE_BYTES, advice) ? errno : 0;
 
 	if (err && err != EINVAL && err != EAGAIN && err != ENOMEM && err != EBUSY)
 		stress_fail("madvise %d: %s", advice, strerror(err));
@@ -28,34 +27,27 @@ static bool advise(const void *at, size_t pages, int advice)
 /* Dropped pages are zeros, even if a donor has them. */
 static void drop(struct worker *worker)
 {
-	struct area *area = area_pick(worker);
-	size_t first, n;
+	struct run run = run_pick(worker, STRESS_RUN_PAGES);
 
-	if (!area)
-		return;
-	n = run_pick(worker, area, RUN_MAX_PAGES, &first);
-	stress_must(advise(area_page(area, first), n, MADV_DONTNEED), "MADV_DONTNEED");
-	memset(area->shadow + first, 0, n * sizeof(area->shadow[0]));
-	page_look(worker, area, first);
-	page_look(worker, area, first + n - 1);
+	stress_must(advise(run, MADV_DONTNEED), "MADV_DONTNEED");
+	run_zero(run);
+	page_look(worker, run.area, run.first);
+	page_look(worker, run.area, run.first + run.pages - 1);
 }
 
 static void free_pages(struct worker *worker)
 {
-	struct area *area = area_pick(worker);
-	size_t first, n;
+	struct run run = run_pick(worker, STRESS_RUN_PAGES);
+	uint64_t *shadow = run.area->shadow + run.first;
 
-	if (!area)
+	if (!advise(run, MADV_FREE))
 		return;
-	n = run_pick(worker, area, RUN_MAX_PAGES, &first);
-	if (!advise(area_page(area, first), n, MADV_FREE))
-		return;
-	for (size_t page = first; page < first + n; page++)
-		if (area->shadow[page])
-			area->shadow[page] |= STRESS_FREED;
-	page_look(worker, area, first);
+	for (size_t i = 0; i < run.pages; i++)
+		if (shadow[i])
+			shadow[i] |= STRESS_FREED;
+	page_look(worker, run.area, run.first);
 	if (stress_one_in(worker, 2))
-		run_put(worker, area, first, n);
+		run_put(worker, run);
 }
 
 /* Changes nothing that a program can see. */
@@ -64,51 +56,41 @@ static void advise_run(struct worker *worker)
 	static const int advices[] = {MADV_POPULATE_READ, MADV_POPULATE_WRITE, MADV_PAGEOUT,
 				      MADV_COLD,	  MADV_WILLNEED,       MADV_COLLAPSE,
 				      MADV_RANDOM,	  MADV_NORMAL};
-	struct area *area = area_pick(worker);
 	int advice = advices[stress_below(worker, ARRAY_LEN(advices))];
-	size_t first, n;
+	struct run run = run_pick(worker, STRESS_RUN_PAGES);
 
-	if (!area)
-		return;
-	n = run_pick(worker, area, RUN_MAX_PAGES, &first);
 	if (advice == MADV_RANDOM || advice == MADV_NORMAL) /* a flag of the whole mapping */
-		first = 0, n = area->pages;
-	(void)advise(area_page(area, first), n, advice);
-	page_look(worker, area, first);
+		run = (struct run){run.area, 0, run.area->pages};
+	(void)advise(run, advice);
+	page_look(worker, run.area, run.first);
 }
 
 static void want_huge_pages(struct worker *worker)
 {
-	const struct area *area = area_pick(worker);
+	struct area *area = area_pick(worker);
 
-	if (!area)
-		return;
-	(void)advise(area->at, area->pages,
+	(void)advise((struct run){area, 0, area->pages},
 		     stress_one_in(worker, 2) ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
-	page_look(worker, area, stress_below(worker, area->pages));
+	page_look(worker, area, page_pick(worker, area));
 }
 
 /* ---- protection ---- */
 
-static void protect(const struct area *area, size_t first, size_t n, int protection)
+static void protect(struct run run, int protection)
 {
-	stress_must(mprotect(area_page(area, first), n * PAGE_BYTES, protection) == 0, "mprotect");
+	stress_must(mprotect(run_start(run), run.pages * PAGE_BYTES, protection) == 0, "mprotect");
 }
 
 static void close_and_open(struct worker *worker)
 {
-	struct area *area = area_pick(worker);
-	size_t first, n;
+	struct run run = run_pick(worker, STRESS_RUN_PAGES);
 
-	if (!area)
-		return;
-	n = run_pick(worker, area, RUN_MAX_PAGES, &first);
-	protect(area, first, n, PROT_READ);
-	page_look(worker, area, first);
-	protect(area, first, n, PROT_NONE);
-	protect(area, first, n, PROT_READ | PROT_WRITE);
-	page_look(worker, area, first);
-	page_put(worker, area, first + n - 1);
+	protect(run, PROT_READ);
+	page_look(worker, run.area, run.first);
+	protect(run, PROT_NONE);
+	protect(run, PROT_READ | PROT_WRITE);
+	page_look(worker, run.area, run.first);
+	page_put(worker, run.area, run.first + run.pages - 1);
 }
 
 /* What garbage collectors do: who touches the run opens it, in a handler of SIGSEGV. */
@@ -139,35 +121,27 @@ void stress_catch_faults(void)
 
 static void touch_what_is_closed(struct worker *worker)
 {
-	struct area *area = area_pick(worker);
-	size_t first, n;
+	struct run run = run_pick(worker, STRESS_RUN_PAGES);
 
-	if (!area)
-		return;
-	n = run_pick(worker, area, RUN_MAX_PAGES, &first);
-	protect(area, first, n, stress_one_in(worker, 2) ? PROT_NONE : PROT_READ);
-	guard.at = area_page(area, first);
+	protect(run, stress_one_in(worker, 2) ? PROT_NONE : PROT_READ);
+	guard.at = run_start(run);
 	guard.touched = 0;
-	guard.bytes = n * PAGE_BYTES;
-	page_put(worker, area, first + n - 1);
+	guard.bytes = run.pages * PAGE_BYTES;
+	page_put(worker, run.area, run.first + run.pages - 1);
 	stress_must(guard.touched, "no signal for a page that is closed");
-	page_look(worker, area, first);
+	page_look(worker, run.area, run.first);
 	guard.bytes = 0;
 }
 
 static void lock_and_unlock(struct worker *worker)
 {
-	struct area *area = area_pick(worker);
-	size_t first, n;
+	struct run run = run_pick(worker, LOCK_MAX_PAGES);
 
-	if (!area)
-		return;
-	n = run_pick(worker, area, LOCK_MAX_PAGES, &first);
-	if (mlock(area_page(area, first), n * PAGE_BYTES))
+	if (mlock(run_start(run), run.pages * PAGE_BYTES))
 		return; /* not permitted so much */
-	run_look(worker, area, first, n);
-	page_put(worker, area, first);
-	stress_must(munlock(area_page(area, first), n * PAGE_BYTES) == 0, "munlock");
+	run_look(worker, run);
+	page_put(worker, run.area, run.first);
+	stress_must(munlock(run_start(run), run.pages * PAGE_BYTES) == 0, "munlock");
 }
 
 const struct operation stress_advice[] = {

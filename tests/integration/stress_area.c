@@ -97,22 +97,27 @@ void page_look(struct worker *worker, const struct area *area, size_t page)
 	page_compare(worker, area, page, area_page(area, page));
 }
 
-void run_put(struct worker *worker, struct area *area, size_t first, size_t pages)
+void run_put(struct worker *worker, struct run run)
 {
-	for (size_t page = first; page < first + pages; page++)
-		page_put(worker, area, page);
+	for (size_t i = 0; i < run.pages; i++)
+		page_put(worker, run.area, run.first + i);
 }
 
-void run_look(struct worker *worker, const struct area *area, size_t first, size_t pages)
+void run_look(struct worker *worker, struct run run)
 {
-	for (size_t page = first; page < first + pages; page++)
-		page_look(worker, area, page);
+	for (size_t i = 0; i < run.pages; i++)
+		page_look(worker, run.area, run.first + i);
+}
+
+void run_zero(struct run run)
+{
+	memset(run.area->shadow + run.first, 0, run.pages * sizeof(run.area->shadow[0]));
 }
 
 void areas_look(struct worker *worker)
 {
 	for (unsigned i = 0; i < worker->area_count; i++)
-		run_look(worker, &worker->areas[i], 0, worker->areas[i].pages);
+		run_look(worker, (struct run){&worker->areas[i], 0, worker->areas[i].pages});
 }
 
 /* ---- areas ---- */
@@ -120,16 +125,25 @@ void areas_look(struct worker *worker)
 struct area *area_pick(struct worker *worker)
 {
 	if (!worker->area_count)
-		return NULL;
+		stress_map_area(worker);
 	return &worker->areas[stress_below(worker, worker->area_count)];
 }
 
-size_t run_pick(struct worker *worker, const struct area *area, size_t max, size_t *first)
+size_t page_pick(struct worker *worker, const struct area *area)
+{
+	return stress_below(worker, area->pages);
+}
+
+struct run run_of(struct worker *worker, struct area *area, size_t max)
 {
 	size_t pages = stress_size(worker, max < area->pages ? max : area->pages);
 
-	*first = stress_below(worker, area->pages - pages + 1);
-	return pages;
+	return (struct run){area, stress_below(worker, area->pages - pages + 1), pages};
+}
+
+struct run run_pick(struct worker *worker, size_t max)
+{
+	return run_of(worker, area_pick(worker), max);
 }
 
 struct area *area_add(struct worker *worker, void *at, size_t pages)

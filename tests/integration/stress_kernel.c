@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #define FILE_PAGES 64u
+#define IO_PAGES 16u /* at once */
 
 void stress_open(struct worker *worker)
 {
@@ -31,102 +32,79 @@ void stress_open(struct worker *worker)
 }
 
 /* What was freed may change at any moment: it is written first. */
-static size_t pick_settled(struct worker *worker, struct area *area, size_t max, size_t *first)
+static struct run pick_settled(struct worker *worker, size_t max)
 {
-	size_t n = run_pick(worker, area, max, first);
+	struct run run = run_pick(worker, max);
 
-	for (size_t page = *first; page < *first + n; page++)
-		if (area->shadow[page] & STRESS_FREED)
-			page_put(worker, area, page);
-	return n;
+	for (size_t page = run.first; page < run.first + run.pages; page++)
+		if (run.area->shadow[page] & STRESS_FREED)
+			page_put(worker, run.area, page);
+	return run;
+}
+
+/* Calls on pipes, files and sockets move all that they are asked to. */
+static void must_move(ssize_t got, size_t bytes, const char *what)
+{
+	stress_must(got == (ssize_t)bytes, what);
 }
 
 /* One page at either end of one call. */
 static void pass_through_pipe(struct worker *worker)
 {
-	struct area *from = area_pick(worker), *to = area_pick(worker);
+	struct run from = pick_settled(worker, 1);
+	struct area *to = area_pick(worker);
+	size_t target = page_pick(worker, to);
+	struct iovec iov = {run_start(from), PAGE_BYTES};
 	uint64_t copy[STRESS_WORDS];
-	size_t page, target;
-	struct iovec iov;
 
-	if (!from || !to)
-		return;
-	(void)pick_settled(worker, from, 1, &page);
-	target = stress_below(worker, to->pages);
-	iov = (struct iovec){area_page(from, page), PAGE_BYTES};
-	stress_must(writev(worker->pipe_fds[1], &iov, 1) == (ssize_t)PAGE_BYTES, "writev");
-	stress_must(read(worker->pipe_fds[0], area_page(to, target), PAGE_BYTES) ==
-			    (ssize_t)PAGE_BYTES,
-		    "read");
-	to->shadow[target] = from->shadow[page];
+	must_move(writev(worker->pipe_fds[1], &iov, 1), PAGE_BYTES, "writev");
+	must_move(read(worker->pipe_fds[0], area_page(to, target), PAGE_BYTES), PAGE_BYTES, "read");
+	to->shadow[target] = from.area->shadow[from.first];
 	page_look(worker, to, target);
-	stress_must(write(worker->pipe_fds[1], area_page(to, target), PAGE_BYTES) ==
-			    (ssize_t)PAGE_BYTES,
-		    "write");
-	stress_must(read(worker->pipe_fds[0], copy, PAGE_BYTES) == (ssize_t)PAGE_BYTES, "read");
-	page_compare(worker, from, page, copy);
+	must_move(write(worker->pipe_fds[1], area_page(to, target), PAGE_BYTES), PAGE_BYTES,
+		  "write");
+	must_move(read(worker->pipe_fds[0], copy, PAGE_BYTES), PAGE_BYTES, "read");
+	page_compare(worker, from.area, from.first, copy);
 }
 
-/* A run to a file and back to another run. */
+/* A run to a file and back to another run; the two may overlap. */
 static void pass_through_file(struct worker *worker)
 {
-	struct area *from = area_pick(worker), *to = area_pick(worker);
-	size_t first, target, n;
-	off_t at;
+	struct area *area = area_pick(worker);
+	struct run from = pick_settled(worker, area->pages < IO_PAGES ? area->pages : IO_PAGES);
+	struct run to = {area, stress_below(worker, area->pages - from.pages + 1), from.pages};
+	off_t at = (off_t)(stress_below(worker, FILE_PAGES - from.pages + 1) * PAGE_BYTES);
+	size_t bytes = from.pages * PAGE_BYTES;
 
-	if (!from || !to)
-		return;
-	n = pick_settled(worker, from, to->pages < STRESS_IO_PAGES ? to->pages : STRESS_IO_PAGES,
-			 &first);
-	target = stress_below(worker, to->pages - n + 1);
-	at = (off_t)(stress_below(worker, FILE_PAGES - n + 1) * PAGE_BYTES);
-	stress_must(pwrite(worker->file_fd, area_page(from, first), n * PAGE_BYTES, at) ==
-			    (ssize_t)(n * PAGE_BYTES),
-		    "pwrite");
-	stress_must(pread(worker->file_fd, area_page(to, target), n * PAGE_BYTES, at) ==
-			    (ssize_t)(n * PAGE_BYTES),
-		    "pread");
-	if (to == from) { /* they may overlap: what was written was the old content */
-		uint64_t shadow[STRESS_IO_PAGES];
-
-		memcpy(shadow, from->shadow + first, n * sizeof(shadow[0]));
-		memcpy(to->shadow + target, shadow, n * sizeof(shadow[0]));
-	} else {
-		memcpy(to->shadow + target, from->shadow + first, n * sizeof(to->shadow[0]));
-	}
-	run_look(worker, to, target, n);
+	must_move(pwrite(worker->file_fd, run_start(from), bytes, at), bytes, "pwrite");
+	must_move(pread(worker->file_fd, run_start(to), bytes, at), bytes, "pread");
+	memmove(to.area->shadow + to.first, from.area->shadow + from.first,
+		from.pages * sizeof(area->shadow[0]));
+	run_look(worker, to);
 }
 
-/* In one packet that starts and ends in mid-page. */
+/* In one packet that starts in mid-page. */
 static void send_packet(struct worker *worker)
 {
-	struct area *area = area_pick(worker);
+	struct run run = pick_settled(worker, 2);
+	size_t off = stress_below(worker, PAGE_BYTES), bytes = run.pages * PAGE_BYTES - off;
+	const char *from = (const char *)run_start(run) + off;
 	char copy[2 * PAGE_BYTES];
-	size_t first, off = stress_below(worker, PAGE_BYTES), n;
-	const char *from;
 
-	if (!area)
-		return;
-	n = pick_settled(worker, area, 2, &first) * PAGE_BYTES - off;
-	from = (const char *)area_page(area, first) + off;
-	stress_must(send(worker->socket_fds[0], from, n, 0) == (ssize_t)n, "send");
-	stress_must(recv(worker->socket_fds[1], copy, sizeof(copy), 0) == (ssize_t)n, "recv");
-	run_look(worker, area, first, (n + off) / PAGE_BYTES);
-	stress_must(memcmp(copy, from, n) == 0, "received what was not sent");
+	must_move(send(worker->socket_fds[0], from, bytes, 0), bytes, "send");
+	must_move(recv(worker->socket_fds[1], copy, sizeof(copy), 0), bytes, "recv");
+	run_look(worker, run);
+	stress_must(memcmp(copy, from, bytes) == 0, "received what was not sent");
 }
 
 /* Another process's way to read memory, on our own. */
 static void read_from_outside(struct worker *worker)
 {
 	const struct area *area = area_pick(worker);
+	size_t page = page_pick(worker, area);
 	uint64_t copy[STRESS_WORDS];
-	struct iovec here = {copy, sizeof(copy)}, there = {NULL, sizeof(copy)};
-	size_t page;
+	struct iovec here = {copy, sizeof(copy)}, there = {area_page(area, page), sizeof(copy)};
 
-	if (!area)
-		return;
-	page = stress_below(worker, area->pages);
-	there.iov_base = area_page(area, page);
 	if (process_vm_readv(getpid(), &here, 1, &there, 1, 0) != (ssize_t)sizeof(copy)) {
 		stress_must(errno == ENOSYS || errno == EPERM, "process_vm_readv");
 		return;
@@ -153,19 +131,19 @@ static void on_signal(int number UNUSED)
 static void take_signal(struct worker *worker)
 {
 	struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_ONSTACK};
-	struct area *area = area_pick(worker);
 	stack_t stack = {.ss_size = SIGNAL_PAGES * PAGE_BYTES}, none = {.ss_flags = SS_DISABLE};
-	size_t first;
+	struct area *area = area_pick(worker);
+	struct run run = {area, 0, SIGNAL_PAGES};
 
-	if (!area || area->pages < SIGNAL_PAGES)
+	if (area->pages < SIGNAL_PAGES)
 		return;
-	first = stress_below(worker, area->pages - SIGNAL_PAGES + 1);
-	stack.ss_sp = area_page(area, first);
+	run.first = stress_below(worker, area->pages - SIGNAL_PAGES + 1);
+	stack.ss_sp = run_start(run);
 	stress_must(sigaction(SIGUSR2, &action, NULL) == 0, "sigaction");
 	stress_must(sigaltstack(&stack, NULL) == 0, "sigaltstack");
 	stress_must(raise(SIGUSR2) == 0, "raise");
 	stress_must(sigaltstack(&none, NULL) == 0, "sigaltstack");
-	run_put(worker, area, first, SIGNAL_PAGES);
+	run_put(worker, run);
 }
 
 const struct operation stress_kernel[] = {

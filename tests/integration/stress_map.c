@@ -6,7 +6,6 @@
 #include <sys/mman.h>
 
 #define AREA_MAX_PAGES 2048u
-#define RUN_MAX_PAGES 256u
 
 static void *map(size_t pages, int flags)
 {
@@ -28,19 +27,12 @@ static void read_page(struct worker *worker)
 {
 	const struct area *area = area_pick(worker);
 
-	if (area)
-		page_look(worker, area, stress_below(worker, area->pages));
+	page_look(worker, area, page_pick(worker, area));
 }
 
 static void read_run(struct worker *worker)
 {
-	const struct area *area = area_pick(worker);
-	size_t first, pages;
-
-	if (!area)
-		return;
-	pages = run_pick(worker, area, RUN_MAX_PAGES, &first);
-	run_look(worker, area, first, pages);
+	run_look(worker, run_pick(worker, STRESS_RUN_PAGES));
 }
 
 /* Written without having been read: the old content must not come back over the new. */
@@ -48,29 +40,19 @@ static void write_page(struct worker *worker)
 {
 	struct area *area = area_pick(worker);
 
-	if (area)
-		page_put(worker, area, stress_below(worker, area->pages));
+	page_put(worker, area, page_pick(worker, area));
 }
 
 static void write_run(struct worker *worker)
 {
-	struct area *area = area_pick(worker);
-	size_t first, pages;
-
-	if (!area)
-		return;
-	pages = run_pick(worker, area, RUN_MAX_PAGES, &first);
-	run_put(worker, area, first, pages);
+	run_put(worker, run_pick(worker, STRESS_RUN_PAGES));
 }
 
 static void read_and_write(struct worker *worker)
 {
 	struct area *area = area_pick(worker);
-	size_t page;
+	size_t page = page_pick(worker, area);
 
-	if (!area)
-		return;
-	page = stress_below(worker, area->pages);
 	page_look(worker, area, page);
 	page_put(worker, area, page);
 }
@@ -87,16 +69,14 @@ static void unmap_area(struct worker *worker)
 {
 	struct area *area = area_pick(worker);
 
-	if (!area)
-		return;
 	unmap(area->at, area->pages);
 	area_forget(worker, area);
 }
 
 /* A page is written at once: parts of it may then be joined again after they have been apart. */
-static void map_area(struct worker *worker)
+void stress_map_area(struct worker *worker)
 {
-	size_t pages = stress_size(worker, AREA_MAX_PAGES), first, n;
+	size_t pages = stress_size(worker, AREA_MAX_PAGES);
 	struct area *area;
 	void *at;
 
@@ -106,57 +86,55 @@ static void map_area(struct worker *worker)
 	at = map(pages, stress_one_in(worker, 4) ? MAP_NORESERVE : 0);
 	area = area_add(worker, at, pages);
 	page_put(worker, area, 0);
-	n = run_pick(worker, area, AREA_MAX_PAGES, &first);
-	run_put(worker, area, first, n);
+	run_put(worker, run_of(worker, area, AREA_MAX_PAGES));
 }
 
 /* What is behind the hole becomes an area of its own, or goes, too. */
 static void unmap_part(struct worker *worker)
 {
 	struct area *area = area_pick(worker), *rest;
-	size_t first, n, behind;
+	struct run run;
+	size_t behind;
 
-	if (!area || area->pages < 3)
+	if (area->pages < 3)
 		return;
-	n = run_pick(worker, area, area->pages - 2, &first);
-	first += first == 0;
-	behind = area->pages - first - n;
-	unmap(area_page(area, first), n);
-	rest = behind ? area_add(worker, area_page(area, first + n), behind) : NULL;
+	run = run_of(worker, area, area->pages - 2);
+	run.first += run.first == 0;
+	behind = area->pages - run.first - run.pages;
+	unmap(run_start(run), run.pages);
+	rest = behind ? area_add(worker, area_page(area, area->pages - behind), behind) : NULL;
 	if (rest) {
-		memcpy(rest->shadow, area->shadow + first + n, behind * sizeof(rest->shadow[0]));
+		memcpy(rest->shadow, area->shadow + area->pages - behind,
+		       behind * sizeof(rest->shadow[0]));
 		rest->is_split = area->is_split;
 		page_look(worker, rest, 0);
 	} else if (behind) {
-		unmap(area_page(area, first + n), behind);
+		unmap(area_page(area, area->pages - behind), behind);
 	}
-	area_resize(worker, area, area->at, first);
-	page_look(worker, area, first - 1);
+	area_resize(worker, area, area->at, run.first);
+	page_look(worker, area, run.first - 1);
 }
 
 static void map_over(struct worker *worker)
 {
-	struct area *area = area_pick(worker);
-	size_t first, n;
+	struct run run = run_pick(worker, STRESS_RUN_PAGES);
 
-	if (!area)
-		return;
-	n = run_pick(worker, area, RUN_MAX_PAGES, &first);
-	stress_must(mmap(area_page(area, first), n * PAGE_BYTES, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == area_page(area, first),
+	stress_must(mmap(run_start(run), run.pages * PAGE_BYTES, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == run_start(run),
 		    "mmap over");
-	memset(area->shadow + first, 0, n * sizeof(area->shadow[0]));
-	area->is_split = true;
-	run_look(worker, area, first, n);
+	run_zero(run);
+	run.area->is_split = true;
+	run_look(worker, run);
 }
 
 /* ---- mremap ---- */
 
+/* NULL if the one that was picked is several mappings. */
 static struct area *pick_whole(struct worker *worker)
 {
 	struct area *area = area_pick(worker);
 
-	return area && !area->is_split ? area : NULL;
+	return area->is_split ? NULL : area;
 }
 
 /* NULL if the kernel holds the area for more than one mapping: that is counted, see stress.sh. */
@@ -185,7 +163,7 @@ static void grow(struct worker *worker)
 	if (!at)
 		return;
 	area_resize(worker, area, at, old + more);
-	run_look(worker, area, old, more < 8 ? more : 8);
+	run_look(worker, (struct run){area, old, more < 8 ? more : 8});
 	page_look(worker, area, stress_below(worker, old));
 }
 
@@ -217,7 +195,7 @@ static void move(struct worker *worker)
 		return;
 	}
 	area->at = to;
-	page_look(worker, area, stress_below(worker, area->pages));
+	page_look(worker, area, page_pick(worker, area));
 }
 
 /* The old addresses stay, and are zeros. */
@@ -238,12 +216,12 @@ static void move_and_stay(struct worker *worker)
 	to->shadow = area->shadow;
 	area->shadow = shadow;
 	area->is_split = true; /* its pages are anybody's now, not joined again */
-	page_look(worker, area, stress_below(worker, area->pages));
-	page_look(worker, to, stress_below(worker, to->pages));
+	page_look(worker, area, page_pick(worker, area));
+	page_look(worker, to, page_pick(worker, to));
 }
 
 const struct operation stress_map[] = {
-	{"map", map_area, 24},
+	{"map", stress_map_area, 24},
 	{"unmap", unmap_area, 8},
 	{"unmap a part", unmap_part, 8},
 	{"map over a part", map_over, 8},

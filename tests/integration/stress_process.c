@@ -14,6 +14,7 @@
 #define BLOCK_MAX_WORDS (64u << 10)
 #define MAX_DEPTH 2u
 #define CHILD_STEPS 400u
+#define REFUSED_TO_START 125 /* no donor over the only transport that is allowed */
 
 /* ---- malloc ---- */
 
@@ -96,11 +97,13 @@ void stress_wait(struct worker *worker)
 	pid_t child = worker->child;
 	int status;
 
-	worker->child = 0;
 	if (!child)
 		return;
+	worker->child = 0;
 	stress_must(waitpid(child, &status, 0) == child, "waitpid");
-	if (status)
+	if (worker->is_program && WIFEXITED(status) && WEXITSTATUS(status) == REFUSED_TO_START)
+		worker->not_started++;
+	else if (status)
 		stress_fail("child %d ended with wait status %#x", child, (unsigned)status);
 }
 
@@ -139,6 +142,7 @@ static void fork_and_go_on(struct worker *worker)
 	if (pid == 0)
 		live_as_child(worker);
 	worker->child = pid;
+	worker->is_program = false;
 	worker->forks++;
 }
 
@@ -157,6 +161,7 @@ static void clone_and_look(struct worker *worker)
 		_exit(0);
 	}
 	worker->child = pid;
+	worker->is_program = false;
 	worker->forks++;
 }
 
@@ -172,6 +177,7 @@ static void spawn(struct worker *worker)
 		return;
 	stress_must(err == 0, "posix_spawn");
 	worker->child = pid;
+	worker->is_program = true;
 }
 
 const struct operation stress_process[] = {
