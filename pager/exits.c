@@ -64,7 +64,7 @@ int exits_open(struct exits *exits)
 /* Whether the list is empty, or that of a thread which is there. */
 static bool is_head(uint64_t address, uint64_t next, uint32_t tid)
 {
-	return next == address || head_of((pid_t)tid) == address;
+	return next == address || (tid && head_of((pid_t)tid) == address);
 }
 
 bool exits_find(const struct exits *exits, const void *page, uint64_t address, uint32_t *word_at,
@@ -84,9 +84,10 @@ bool exits_find(const struct exits *exits, const void *page, uint64_t address, u
 			continue;
 		*word_at = head - exits->before_head;
 		memcpy(tid, bytes + *word_at, sizeof(*tid));
-		if (*tid && *tid <= INT32_MAX &&
-		    is_head(address + head, (uintptr_t)found.list.next, *tid))
-			return true;
+		if (*tid > INT32_MAX || !is_head(address + head, (uintptr_t)found.list.next, *tid))
+			continue;
+		*tid = *tid ? *tid : EXITS_CLEARED;
+		return true;
 	}
 	return false;
 }
@@ -132,24 +133,38 @@ static bool first_has_ended(int status_fd)
 
 static bool is_gone(const struct exits_word *word, pid_t pid, int status_fd)
 {
+	if (word->tid == EXITS_CLEARED)
+		return true;
 	if (word->tid == (uint32_t)pid)
 		return first_has_ended(status_fd);
 	return syscall(SYS_tgkill, pid, word->tid, 0) && errno == ESRCH;
 }
 
-/*
- * As the kernel does it, with its own means: the page may be out, or unmapped by now, and the word
- * may be something else. The first call compares and does no more; the second one sets it to zero
- * and wakes who waits. False if the page has left again in between.
- */
-static bool clear(const struct exits_word *word)
+/* Compares, and does no more; the page comes home for it. */
+static bool is_still(const struct exits_word *word)
 {
 	uint32_t *at = (uint32_t *)(uintptr_t)word->address, unused = 0;
 
-	if (syscall(SYS_futex, at, FUTEX_CMP_REQUEUE, 0, 0, &unused, word->tid) < 0)
-		return true;
-	return syscall(SYS_futex, at, FUTEX_WAKE_OP, 1, 0, at,
-		       FUTEX_OP(FUTEX_OP_SET, 0, FUTEX_OP_CMP_EQ, 0)) >= 0;
+	return word->tid != EXITS_CLEARED &&
+	       syscall(SYS_futex, at, FUTEX_CMP_REQUEUE, 0, 0, &unused, word->tid) >= 0;
+}
+
+/*
+ * As the kernel does it, with its own means: the page may be out, or unmapped by now. If the word
+ * is something else then it has been cleared by the kernel, which may have found the page gone when
+ * it came to waking; or it is no such word any more, and whoever waits for what is there now can
+ * tell that it was woken for nothing, as futex(2) demands. False if the page has left again in
+ * between.
+ */
+static bool clear(const struct exits_word *word)
+{
+	uint32_t *at = (uint32_t *)(uintptr_t)word->address;
+
+	if (is_still(word))
+		return syscall(SYS_futex, at, FUTEX_WAKE_OP, 1, 0, at,
+			       FUTEX_OP(FUTEX_OP_SET, 0, FUTEX_OP_CMP_EQ, 0)) >= 0;
+	(void)syscall(SYS_futex, at, FUTEX_WAKE, 1);
+	return true;
 }
 
 static struct exits_word read_place(struct exits *exits, const struct exits_word *place)

@@ -2,7 +2,8 @@
  * Threads that end. The kernel then clears a word of the C library's and wakes who waits for it in
  * pthread_join(3) (CLONE_CHILD_CLEARTID, set_tid_address(2)). Unlike other accesses this one does
  * not wait for a page that is out, which has been left in just that moment: the word would stay,
- * and who waits would wait for ever. Here it is done in the kernel's stead.
+ * or be cleared and nobody woken, and who waits would wait for ever. Here it is done in the
+ * kernel's stead.
  *
  * Which words those are the kernel tells only of the calling thread. But the C library keeps, some
  * bytes behind, the head of the thread's list of robust mutexes, which can be asked for of any
@@ -29,6 +30,9 @@ struct exits_word {
 	uint32_t tid; /* 0: nothing here */
 };
 
+/* Instead of a number: the word has been cleared, and somebody may still wait. */
+#define EXITS_CLEARED UINT32_MAX
+
 struct exits {
 	uint32_t before_head; /* bytes from the word to the list's head; 0: nothing is looked for */
 	uint32_t head_at;     /* of the head, within 64 bytes */
@@ -42,7 +46,10 @@ struct exits {
 /* Learns what it looks like from the calling thread, one of the C library's. */
 int exits_open(struct exits *exits) MUST_CHECK;
 
-/* Where in a page that has this address such a word may be; false if there is none. Pure. */
+/*
+ * Where in a page that has this address such a word may be, with its thread or EXITS_CLEARED; false
+ * if there is none. Changes nothing.
+ */
 bool exits_find(const struct exits *exits, const void *page, uint64_t address, uint32_t *word_at,
 		uint32_t *tid);
 

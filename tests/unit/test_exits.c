@@ -73,6 +73,27 @@ static void a_threads_word_is_found(void)
 	in_a_thread(find_word_of_this_thread);
 }
 
+/* As glibc leaves it to the next thread on the same stack. */
+static void *find_cleared_word_of_this_thread(void *arg UNUSED)
+{
+	static _Alignas(PAGE_BYTES) char copy[PAGE_BYTES];
+	uint32_t *word = own_word(), none = 0, word_at = 0, tid = 0;
+
+	memcpy(copy, page_of(word), PAGE_BYTES);
+	memcpy(copy + (uintptr_t)word % PAGE_BYTES, &none, sizeof(none));
+	CU_ASSERT_TRUE(exits_find(&exits, copy, (uintptr_t)page_of(word), &word_at, &tid));
+	CU_ASSERT_EQUAL(word_at, (uintptr_t)word % PAGE_BYTES);
+	CU_ASSERT_EQUAL(tid, EXITS_CLEARED);
+	CU_ASSERT_FALSE(exits_find(&exits, copy, OTHER_ADDRESS, &word_at, &tid));
+	return NULL;
+}
+
+static void a_word_that_is_cleared_is_found(void)
+{
+	open_list();
+	in_a_thread(find_cleared_word_of_this_thread);
+}
+
 static void a_copy_elsewhere_is_not_a_word(void)
 {
 	static _Alignas(PAGE_BYTES) char copy[PAGE_BYTES];
@@ -158,6 +179,35 @@ static void who_waits_for_it_is_woken(void)
 	CU_ASSERT_EQUAL(pthread_join(waiter, NULL), 0);
 }
 
+/* The kernel has cleared it, and then the page was gone. */
+static void *sleep_on_zero(void *arg)
+{
+	return (void *)syscall(SYS_futex, arg, FUTEX_WAIT, 0, NULL);
+}
+
+static void check_woken_on_zero(uint32_t tid)
+{
+	static _Atomic uint32_t word;
+	pthread_t waiter;
+	void *got;
+
+	open_list();
+	CU_ASSERT_EQUAL_FATAL(pthread_create(&waiter, NULL, sleep_on_zero, &word), 0);
+	usleep(20000);
+	exits_note(&exits, (uintptr_t)&word, tid);
+	turn();
+	CU_ASSERT_EQUAL(pthread_join(waiter, &got), 0);
+	CU_ASSERT_PTR_NULL(got);
+	CU_ASSERT_EQUAL(word, 0);
+	CU_ASSERT_EQUAL(exits.count, 0);
+}
+
+static void who_waits_for_a_word_that_is_cleared_is_woken(void)
+{
+	check_woken_on_zero(EXITS_CLEARED);
+	check_woken_on_zero(ended_thread());
+}
+
 static void who_is_there_is_left_alone(void)
 {
 	uint32_t first = (uint32_t)getpid(), kept = first;
@@ -212,10 +262,12 @@ int main(void)
 {
 	static const struct suite_test tests[] = {
 		SUITE_TEST(a_threads_word_is_found),
+		SUITE_TEST(a_word_that_is_cleared_is_found),
 		SUITE_TEST(a_copy_elsewhere_is_not_a_word),
 		SUITE_TEST(nothing_is_found_in_other_pages),
 		SUITE_TEST(the_word_of_one_that_is_gone_is_cleared),
 		SUITE_TEST(who_waits_for_it_is_woken),
+		SUITE_TEST(who_waits_for_a_word_that_is_cleared_is_woken),
 		SUITE_TEST(who_is_there_is_left_alone),
 		SUITE_TEST(a_word_that_is_another_by_now_is_left_alone),
 		SUITE_TEST(a_word_that_is_unmapped_by_now_is_forgotten),
