@@ -302,6 +302,8 @@ static int ask(struct adopter *adopter)
 
 		if (!regions_gap(&engine->regions, found.start, found.end, &gap))
 			continue;
+		if (remap_meets(&engine->remap, found.start, found.end))
+			return -EAGAIN; /* what was there is being put back: strays.h */
 		err = ask_at(engine, gap.start);
 		if (err == -EAGAIN)
 			return err;

@@ -11,6 +11,7 @@
 
 #define PRESENT ((uint64_t)1 << 63)
 #define SWAPPED ((uint64_t)1 << 62)
+#define OF_FILE ((uint64_t)1 << 61)
 #define PROTECTED ((uint64_t)1 << 57)
 
 /* Newer than the headers of Debian 12; from include/uapi/linux/fs.h of Linux 6.7. */
@@ -51,6 +52,11 @@ unsigned pagemap_read(int fd, uint64_t start, unsigned pages, uint64_t *entries)
 			    (off_t)((start >> PAGE_SHIFT) * sizeof(entries[0])));
 
 	return got > 0 ? (unsigned)((size_t)got / sizeof(entries[0])) : 0;
+}
+
+bool pagemap_is_of_file(uint64_t entry)
+{
+	return entry & OF_FILE;
 }
 
 bool pagemap_is_there(uint64_t entry)

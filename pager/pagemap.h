@@ -25,6 +25,9 @@ bool pagemap_is_there(uint64_t entry);
 /* In memory, and protected by UFFDIO_WRITEPROTECT; before Linux 5.13 never. */
 bool pagemap_is_protected(uint64_t entry);
 
+/* Such a page belongs to a file or to shared memory. */
+bool pagemap_is_of_file(uint64_t entry);
+
 /* Whether one page is there. What cannot be read counts as there. */
 bool pagemap_page_is_there(int fd, uint64_t address);
 

@@ -3,6 +3,7 @@
 #include "pager/engine.h"
 #include "pager/pagemap.h"
 #include "pager/pins.h"
+#include "pager/strays.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -52,17 +53,14 @@ static bool is_locked(const struct remap *remap)
 	return madvise(pointer(remap->source), remap->bytes, MADV_COLD) != 0 && errno == EINVAL;
 }
 
-static int move(const struct remap *remap, struct stage *stage)
+static int move(const struct remap *remap, const struct stage *stage)
 {
 	uint64_t to = stage_address(stage, remap->place);
 
-	if (is_locked(remap))
-		return -EINVAL;
-	if (mremap(pointer(remap->source), remap->bytes, remap->bytes,
-		   MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, pointer(to)) != MAP_FAILED)
-		return 0;
-	stage_reserve_again(stage, remap->place, remap->pages);
-	return -EINVAL;
+	return mremap(pointer(remap->source), remap->bytes, remap->bytes,
+		      MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, pointer(to)) == MAP_FAILED
+		       ? -errno
+		       : 0;
 }
 
 /* ---- end ---- */
@@ -126,53 +124,27 @@ static void undo(struct engine *engine)
 	(void)!uffd_protect(engine->uffd, remap->source, remap->bytes, false);
 }
 
-/* To where it was the same mapping. */
-static void move_back(struct engine *engine, uint32_t first, uint32_t n)
-{
-	uint64_t offset = (uint64_t)first << PAGE_SHIFT, bytes = (uint64_t)n << PAGE_SHIFT;
-	uint64_t from = stage_address(&engine->stage, engine->remap.place) + offset;
-	uint64_t to = engine->remap.source + offset;
-
-	if (mremap(pointer(from), bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, pointer(to)) ==
-	    MAP_FAILED)
-		engine_end(engine, "a mapping that was moved cannot be moved back, to", to);
-	stage_reserve_again(&engine->stage, engine->remap.place + first, n);
-}
-
 /*
- * What was moved was not ours: after begin the program has unmapped the run in one thread and
- * mapped something else at the same place in another one. It goes back at once, but for pages that
- * somebody has touched meanwhile, for the first time: they are there. If somebody has touched one
- * that had been there before, and so has seen zeros, that cannot be mended. Not under the lock: if
- * the place has been registered meanwhile, its unmapping is reported, and we wait until it is read.
+ * What has come was not ours. A child that was made meanwhile has not got it, and cannot get it any
+ * more. Not under the lock.
  */
-static void give_back(struct engine *engine)
+static int send_home(struct engine *engine, int err)
 {
 	struct remap *remap = &engine->remap;
-	uint64_t here[REMAP_MAX_PAGES], there[REMAP_MAX_PAGES];
-	uint32_t i = 0, n = 0;
+	bool any;
 
-	if (pagemap_read(engine->pagemap_fd, remap->source, remap->pages, there) < remap->pages ||
-	    pagemap_read(engine->pagemap_fd, stage_address(&engine->stage, remap->place),
-			 remap->pages, here) < remap->pages) {
-		engine_end(engine, "/proc/self/pagemap cannot be read, for", remap->source);
-		return;
-	}
-	for (; i < remap->pages; i += n) {
-		bool is_touched = pagemap_is_there(there[i]);
-
-		for (n = 0; i + n < remap->pages && pagemap_is_there(there[i + n]) == is_touched;
-		     n++)
-			if (is_touched && pagemap_is_there(here[i + n]))
-				engine_end(engine,
-					   "a mapping was replaced while its pages were taken out, "
-					   "at",
-					   remap->source + (i + n) * PAGE_BYTES);
-		if (is_touched)
-			stage_discard(&engine->stage, remap->place + i, n);
-		else
-			move_back(engine, i, n);
-	}
+	engine_unlock(engine);
+	any = strays_send_home(engine);
+	if (err)
+		stage_reserve_again(&engine->stage, remap->place, remap->pages, err == -EFAULT);
+	else
+		stage_discard(&engine->stage, remap->place, remap->pages);
+	lock_calm(engine);
+	if (any && engine->late_forks)
+		engine_end(engine,
+			   "a mapping was replaced while its pages were taken out, in a fork, at",
+			   remap->source);
+	return err ? -EINVAL : -EAGAIN;
 }
 
 /*
@@ -288,16 +260,13 @@ static void keep(struct engine *engine)
 int remap_finish(struct engine *engine)
 {
 	struct remap *remap = &engine->remap;
-	int err = move(remap, &engine->stage);
+	bool stays = is_locked(remap);
+	int err = stays ? -EINVAL : move(remap, &engine->stage);
 
 	lock_calm(engine);
+	if (!stays && !remap->arrived)
+		err = send_home(engine, err);
 	let_forks_go_first(engine);
-	if (!err && !remap->arrived) {
-		engine_unlock(engine);
-		give_back(engine);
-		lock_calm(engine);
-		err = -EAGAIN;
-	}
 	if (err)
 		undo(engine);
 	else
@@ -322,6 +291,11 @@ bool remap_is_leaving(const struct remap *remap, uint64_t address)
 	return address - remap->source < remap->bytes;
 }
 
+bool remap_meets(const struct remap *remap, uint64_t start, uint64_t end)
+{
+	return remap->bytes && start < remap->source + remap->bytes && end > remap->source;
+}
+
 bool remap_is_coming(const struct remap *remap, uint32_t place)
 {
 	return place - remap->place < remap->pages;
@@ -341,8 +315,7 @@ bool remap_note(struct engine *engine, const struct uffd_event *event)
 		remap->arrived = true;
 		return true;
 	}
-	if (event->remap.to < remap->source + remap->bytes &&
-	    event->remap.to + event->remap.bytes > remap->source)
+	if (remap_meets(remap, event->remap.to, event->remap.to + event->remap.bytes))
 		remap->overrun = true;
 	return false;
 }

@@ -67,6 +67,9 @@ int remap_finish(struct engine *engine) MUST_CHECK;
 /* Whether a fault on this address must wait until a run has left. Under map_lock. */
 bool remap_is_leaving(const struct remap *remap, uint64_t address);
 
+/* Whether any of [start, end) is of that run. Under map_lock. */
+bool remap_meets(const struct remap *remap, uint64_t start, uint64_t end);
+
 /* Whether what belongs in this place of the staging area may still be on its way. Under map_lock.
  */
 bool remap_is_coming(const struct remap *remap, uint32_t place);

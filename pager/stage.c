@@ -215,21 +215,25 @@ static bool is_reserved(const struct stage *stage, uint64_t start, uint64_t end)
 	       maps_is_reserved(&entry) && entry.start <= start && entry.end >= end;
 }
 
-void stage_reserve_again(struct stage *stage, uint32_t place, uint32_t n)
-{
-	uint64_t start = stage_address(stage, place), end = start + ((uint64_t)n << PAGE_SHIFT);
-
-	if (reserve(start, end, MAP_FIXED_NOREPLACE) == 0 || is_reserved(stage, start, end))
-		return;
-	stage->lost_start = start;
-	stage->lost_end = end;
-}
-
 void stage_discard(struct stage *stage, uint32_t place, uint32_t n)
 {
 	uint64_t start = stage_address(stage, place);
 
 	(void)reserve(start, start + ((uint64_t)n << PAGE_SHIFT), MAP_FIXED);
+}
+
+void stage_reserve_again(struct stage *stage, uint32_t place, uint32_t n, bool in_part)
+{
+	uint64_t start = stage_address(stage, place), end = start + ((uint64_t)n << PAGE_SHIFT);
+
+	if (reserve(start, end, MAP_FIXED_NOREPLACE) == 0 || is_reserved(stage, start, end))
+		return;
+	if (in_part && is_reserved(stage, end - PAGE_BYTES, end)) {
+		stage_discard(stage, place, n);
+		return;
+	}
+	stage->lost_start = start;
+	stage->lost_end = end;
 }
 
 /* Unregistering comes first: it is not reported, and what is not registered is not either. */

@@ -82,10 +82,12 @@ static inline uint64_t stage_level(const struct stage *stage)
 void stage_note_mapping(struct stage *stage, uint32_t place);
 
 /*
- * Places that may be without any mapping now are reserved again. If the program has got one there
- * meanwhile, which takes a bad moment, then the area has no room for anything from now on.
+ * Places to which a move has failed are reserved again. They may be without any mapping now; if the
+ * program has got one there meanwhile, which takes a bad moment, then the area has no room for
+ * anything from now on. in_part: some may hold what was moved before the rest was refused, which is
+ * dropped. Then the last one has never been without a mapping.
  */
-void stage_reserve_again(struct stage *stage, uint32_t place, uint32_t n);
+void stage_reserve_again(struct stage *stage, uint32_t place, uint32_t n, bool in_part);
 
 /* What is mapped at such places is nobody's: they are reserved again. */
 void stage_discard(struct stage *stage, uint32_t place, uint32_t n);

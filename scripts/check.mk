@@ -16,6 +16,8 @@ check: deps ## all tests but the fault runs
 check-unit: $(UNIT) ## pure parts: no network, no root, no clock
 	@scripts/run-tests unit $^
 
+$(O)/tests/unit/test_remap $(O)/tests/unit/test_remap_strays: $(O)/tests/unit/remap_bed.o
+
 check-contract: $(O)/donord $(CONTRACT) ## what every transport promises
 	@scripts/run-tests contract $(CONTRACT)
 
