@@ -48,7 +48,6 @@ struct todo {
 struct inheritance {
 	int child;	 /* its userfaultfd */
 	const char *why; /* some of it could not be given; NULL: all could */
-	uint64_t since_ns;
 	uint32_t changes; /* of its map since then, that have been read */
 	struct uffd_event change[HEIR_CHANGES];
 	uint32_t pages, ios, done;

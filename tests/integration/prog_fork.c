@@ -397,13 +397,16 @@ static size_t count_lines(const char *path)
 	return n;
 }
 
+/* A directory that is not there has none: nobody has made it before. */
 static size_t count_entries(const char *path)
 {
 	DIR *dir = opendir(path);
 	size_t n = 0;
 
-	if (!dir)
+	if (!dir && errno == ENOENT)
 		return 0;
+	if (!dir)
+		give_up("%s: %s", path, strerror(errno));
 	while (readdir(dir))
 		n++;
 	closedir(dir);
