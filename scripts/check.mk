@@ -25,7 +25,7 @@ check-integration: all $(HELPERS) ## real programs on a donor of this host
 	@tests/integration/run --build $(O)
 
 stress: all $(HELPERS) ## an hour of everything at random; STRESS_SECONDS=, STRESS_SEED=
-	@tests/integration/run --long --build $(O) --from tests/stress stress
+	@tests/integration/run --long --build $(O) stress
 
 # A sanitizer's runtime has to come first in a process, so libpager.so is not preloaded with one. But
 # donord may have one while it serves real programs.
