@@ -1,6 +1,7 @@
 #include "pager/stats.h"
 
 #include "common/base/log.h"
+#include "pager/rundir.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -108,69 +109,7 @@ static bool is_mapped_by(uint32_t pid, ino_t inode)
 	return mapped;
 }
 
-/* ---- the directory ---- */
-
-/* Opens a user's directory: a descriptor. Refuses what somebody else put in its place. */
-static int dir_open(uid_t user)
-{
-	char path[NAME_BYTES];
-	struct stat st;
-	int err;
-	int fd;
-
-	snprintf(path, sizeof(path), STATS_DIR "%u", user);
-	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	if (fstat(fd, &st)) {
-		err = -errno;
-		goto err_close;
-	}
-	if (st.st_uid != user || (st.st_mode & 077)) {
-		err = -EPERM;
-		goto err_close;
-	}
-	return fd;
-
-err_close:
-	close(fd);
-	return err;
-}
-
-static int dir_make(void)
-{
-	char path[NAME_BYTES];
-
-	snprintf(path, sizeof(path), STATS_DIR "%u", geteuid());
-	if (mkdir(path, 0700) && errno != EEXIST)
-		return -errno;
-	return dir_open(geteuid());
-}
-
 /* ---- writer ---- */
-
-/* Makes the file with all its memory, so that writing to it can never raise SIGBUS. */
-static int file_make(int dir, const char *name)
-{
-	int err;
-	int fd;
-
-	if (unlinkat(dir, name, 0) && errno != ENOENT)
-		return -errno;
-	fd = openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return -errno;
-	if (fallocate(fd, 0, 0, (off_t)page_span())) {
-		err = -errno;
-		goto err_unlink;
-	}
-	return fd;
-
-err_unlink:
-	close(fd);
-	unlinkat(dir, name, 0);
-	return err;
-}
 
 /* fd -1: memory without a file. Shared either way, so that the engine never adopts it. */
 static int page_map(int fd, struct stats_page **out)
@@ -227,12 +166,12 @@ static int page_map_file(struct stats_page **out)
 	int err;
 	int fd;
 
-	dir = dir_make();
+	dir = rundir_make();
 	if (dir < 0)
 		return dir;
 	sweep(dir);
 	snprintf(name, sizeof(name), "%d", getpid());
-	fd = file_make(dir, name);
+	fd = rundir_file(dir, name, page_span());
 	if (fd < 0) {
 		close(dir);
 		return fd;
@@ -268,7 +207,7 @@ int stats_create(struct stats_page **out)
 
 	err = page_map_file(&page);
 	if (err) {
-		log_info("pagerctl stat will not see this process: " STATS_DIR "%u: %s", geteuid(),
+		log_info("pagerctl stat will not see this process: " RUNDIR "%u: %s", geteuid(),
 			 strerror(-err));
 		err = page_map(-1, out);
 		if (!err)
@@ -297,7 +236,7 @@ void stats_remove(const struct stats_page *page)
 	/* Without the magic there never was a file. */
 	if (!page || page->magic != STATS_MAGIC)
 		return;
-	snprintf(path, sizeof(path), STATS_DIR "%u/%u", geteuid(), page->pid);
+	snprintf(path, sizeof(path), RUNDIR "%u/%u", geteuid(), page->pid);
 	if (unlink(path) && errno != ENOENT)
 		log_debug("cannot remove %s: %s", path, strerror(errno));
 }
@@ -368,7 +307,7 @@ int stats_read(uint32_t pid, struct stats_page *out)
 	err = process_user(pid, &user);
 	if (err)
 		return err;
-	dir = dir_open(user);
+	dir = rundir_open(user);
 	if (dir < 0)
 		return dir;
 	snprintf(name, sizeof(name), "%u", pid);
@@ -407,7 +346,7 @@ int stats_each(void (*fn)(void *arg, uint32_t pid), void *arg)
 	int dir;
 	int err;
 
-	dir = dir_open(geteuid());
+	dir = rundir_open(geteuid());
 	if (dir < 0)
 		return dir == -ENOENT ? 0 : dir;
 	list = fdopendir(dir);

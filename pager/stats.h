@@ -1,8 +1,8 @@
 /*
  * The statistics of a running engine, as a page of memory in a file that its user (and only that
- * user, by the kernel's own rules) can read: STATS_DIR with the uid, then the process id. The
- * engine writes, anybody who may open it reads at any moment; no call, no thread, no socket. Every
- * counter has one writing thread and only grows, unless it says "now".
+ * user, by the kernel's own rules) can read: in RUNDIR (rundir.h), by the process id. The engine
+ * writes, anybody who may open it reads at any moment; no call, no thread, no socket. Every counter
+ * has one writing thread and only grows, unless it says "now".
  *
  * The file is made when the engine becomes active (memory nears the budget) and removed when the
  * process ends in order; what a killed process leaves is removed by the next reader.
@@ -16,7 +16,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define STATS_DIR "/dev/shm/libpager-" /* + uid, mode 0700 */
 #define STATS_MAGIC 0x7461747352474150ull
 #define STATS_VERSION 2
 #define STATS_MAX_DONORS 64

@@ -5,6 +5,7 @@
 #include "common/transport/transport.h"
 #include "pager/ctl/format.h"
 #include "pager/ctl/program.h"
+#include "pager/rundir.h"
 #include "pager/stats.h"
 #include "pager/uffd.h"
 
@@ -260,7 +261,7 @@ void doctor_check_huge_pages(struct report *report)
 /* Makes a page as an engine would, and looks whether it can be seen. */
 void doctor_check_statistics(struct report *report)
 {
-	static const char fix[] = "mount a tmpfs on /dev/shm, and let " STATS_DIR
+	static const char fix[] = "mount a tmpfs on /dev/shm, and let " RUNDIR
 				  "UID belong to its user with mode 0700";
 	static struct stats_page copy;
 	struct stats_page *page;
@@ -272,8 +273,8 @@ void doctor_check_statistics(struct report *report)
 	}
 	if (err)
 		report_add(report, REPORT_WARN, "statistics", fix,
-			   "pagerctl stat will see nothing: " STATS_DIR "%u: %s", geteuid(),
+			   "pagerctl stat will see nothing: " RUNDIR "%u: %s", geteuid(),
 			   strerror(-err));
 	else
-		report_add(report, REPORT_OK, "statistics", NULL, "in " STATS_DIR "%u", geteuid());
+		report_add(report, REPORT_OK, "statistics", NULL, "in " RUNDIR "%u", geteuid());
 }

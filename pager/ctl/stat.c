@@ -3,6 +3,7 @@
 #include "common/base/parse.h"
 #include "pager/ctl/ctl.h"
 #include "pager/ctl/format.h"
+#include "pager/rundir.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -246,7 +247,7 @@ static int show_all(const struct request *request)
 		err = -ENOMEM;
 	if (err) {
 		json_decref(walk.list);
-		return ctl_fail(CTL_FAILED, "stat: " STATS_DIR "%u: %s", geteuid(), strerror(-err));
+		return ctl_fail(CTL_FAILED, "stat: " RUNDIR "%u: %s", geteuid(), strerror(-err));
 	}
 	if (request->json)
 		return put_json(walk.list, request);

@@ -8,6 +8,7 @@
  * The report has one "key value" a line: see report_write().
  */
 #include "common/base/clock.h"
+#include "pager/rundir.h"
 #include "pager/stats.h"
 
 #include <errno.h>
@@ -147,7 +148,7 @@ static const struct stats_page *map_stats(pid_t pid)
 	char path[64];
 	int fd;
 
-	snprintf(path, sizeof(path), STATS_DIR "%u/%d", geteuid(), pid);
+	snprintf(path, sizeof(path), RUNDIR "%u/%d", geteuid(), pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return NULL;

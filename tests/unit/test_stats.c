@@ -1,5 +1,7 @@
 #include "pager/stats.h"
+
 #include "common/base/log.h"
+#include "pager/rundir.h"
 #include "tests/suite.h"
 
 #include <errno.h>
@@ -19,7 +21,7 @@ static struct stats_page copy;
 
 static void file_path(char *out, size_t room, uid_t user, pid_t pid)
 {
-	snprintf(out, room, STATS_DIR "%u/%d", user, pid);
+	snprintf(out, room, RUNDIR "%u/%d", user, pid);
 }
 
 static struct stats_page *create(void)
@@ -83,7 +85,7 @@ static void the_file_is_for_its_user_alone(void)
 	CU_ASSERT_EQUAL(st.st_mode & 0777, 0600);
 	/* Its memory is there already: a full file system cannot become a SIGBUS. */
 	CU_ASSERT(st.st_blocks * 512 >= (off_t)sizeof(struct stats_page));
-	snprintf(path, sizeof(path), STATS_DIR "%u", geteuid());
+	snprintf(path, sizeof(path), RUNDIR "%u", geteuid());
 	CU_ASSERT_EQUAL_FATAL(stat(path, &st), 0);
 	CU_ASSERT_EQUAL(st.st_mode & 0777, 0700);
 	stats_remove(page);
@@ -240,7 +242,7 @@ static void a_directory_of_somebody_else_is_not_used(void)
 {
 	char path[64];
 
-	snprintf(path, sizeof(path), STATS_DIR "%u", STRANGER);
+	snprintf(path, sizeof(path), RUNDIR "%u", STRANGER);
 	CU_ASSERT_EQUAL_FATAL(mkdir(path, 0777), 0);
 	CU_ASSERT_EQUAL(chmod(path, 0777), 0);
 	CU_ASSERT_EQUAL(in_child(stranger_creates_in_secret), 0);
@@ -251,7 +253,7 @@ static void a_link_instead_of_the_directory_is_not_followed(void)
 {
 	char path[64];
 
-	snprintf(path, sizeof(path), STATS_DIR "%u", STRANGER);
+	snprintf(path, sizeof(path), RUNDIR "%u", STRANGER);
 	CU_ASSERT_EQUAL_FATAL(symlink("/tmp", path), 0);
 	CU_ASSERT_EQUAL(in_child(stranger_creates_in_secret), 0);
 	CU_ASSERT_EQUAL(unlink(path), 0);
