@@ -392,6 +392,16 @@ static int set_log_file(struct config *config, const char *text, char why[CONFIG
 	return 0;
 }
 
+/* What pagerctl has made up: a wrong one is said when it cannot be opened. */
+static int set_tree(struct config *config, const char *text, char why[CONFIG_WHY_BYTES])
+{
+	if (text[0] != '/' || strlen(text) >= sizeof(config->tree))
+		return explain(why, -EINVAL, "%.*s: not a path that pagerctl run has set", SHOWN,
+			       text);
+	strcpy(config->tree, text);
+	return 0;
+}
+
 int config_from_env(struct config *config, char *(*get)(const char *name),
 		    char why[CONFIG_WHY_BYTES])
 {
@@ -408,6 +418,7 @@ int config_from_env(struct config *config, char *(*get)(const char *name),
 		{"LIBPAGER_CPU_LATENCY", "LIBPAGER_CPU_LATENCY=", config_set_cpu_latency},
 		{"LIBPAGER_MOVE", "LIBPAGER_MOVE=", set_move},
 		{"LIBPAGER_REQUIRE", "LIBPAGER_REQUIRE=", set_require},
+		{"LIBPAGER_TREE", "LIBPAGER_TREE=", set_tree},
 	};
 	unsigned i;
 

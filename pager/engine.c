@@ -10,6 +10,7 @@
 #include "common/base/clock.h"
 #include "pager/adopt.h"
 #include "pager/allowance.h"
+#include "pager/follow.h"
 #include "pager/maps.h"
 #include "pager/own.h"
 #include "pager/pins.h"
@@ -29,8 +30,7 @@
 /* A program that does not grow is looked at so often: costs less than 0.1 % of a CPU. */
 #define IDLE_NS 10000000u
 #define BUSY_NS 1000000u
-#define ALLOWANCE_NS 200000000u /* how often it is looked up: 100 us each time */
-#define CALM_TURNS 50u		/* turns without growth before the pause becomes the idle one */
+#define CALM_TURNS 50u /* turns without growth before the pause becomes the idle one */
 
 static void count_usage(struct engine *engine, uint64_t *size_pages)
 {
@@ -314,28 +314,22 @@ static void note_late(struct engine *engine, uint64_t now)
 		engine->late_ns = now - engine->due_ns;
 }
 
-static void follow_allowance(struct engine *engine, uint64_t now)
+static uint64_t sooner(uint64_t a, uint64_t b)
 {
-	if (!allowance_moves(&engine->config) || now < engine->next_allowance_ns)
-		return;
-	engine->next_allowance_ns = now + ALLOWANCE_NS;
-	budget_change(&engine->budget,
-		      allowance(&engine->config, engine_used(engine) << PAGE_SHIFT));
-	if (engine->stats)
-		put(&engine->stats->budget_bytes, engine->budget.pages << PAGE_SHIFT);
+	return a < b ? a : b;
 }
 
 static uint64_t watch(struct engine *engine, bool may_adopt)
 {
-	uint64_t size_pages = engine->last_size, begin = clock_ns(), used, pause;
+	uint64_t size_pages = engine->last_size, begin = clock_ns(), used, pause, again;
 
 	note_late(engine, begin);
 	count_usage(engine, &size_pages);
-	follow_allowance(engine, begin);
+	again = follow_turn(engine, begin);
 	engine->adopting = may_adopt && engine_used(engine) >= engine->budget.adopt &&
 			   adopt_turn(engine, size_pages);
 	used = engine_used(engine);
-	pause = pause_of(engine, used, size_pages);
+	pause = sooner(pause_of(engine, used, size_pages), again);
 	engine->due_ns = begin + ADOPT_TURN_NS + pause;
 	return pause;
 }
@@ -361,11 +355,6 @@ static void stay_awake(struct engine *engine)
 	    awake_measure(&engine->awake, now))
 		engine_wake_fault(engine);
 	awake_turn(&engine->awake, faults_so_far(engine->stats), now);
-}
-
-static uint64_t sooner(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
 }
 
 static uint64_t active_turn(struct engine *engine)
@@ -408,6 +397,7 @@ static void *control(void *arg)
 			 strerror(-engine->usage_fd));
 		atomic_store(&engine->phase, ENGINE_UNPAGED);
 	}
+	follow_begin(engine);
 	while (atomic_load(&engine->phase) != ENGINE_UNPAGED) {
 		seen = atomic_load(&engine->control_word);
 		if (atomic_load(&engine->phase) == ENGINE_ACTIVE)
@@ -449,6 +439,7 @@ void engine_forget(struct engine *engine UNUSED)
 
 void engine_goodbye(struct engine *engine)
 {
+	follow_end(engine);
 	if (engine->stats)
 		stats_remove(engine->stats);
 }

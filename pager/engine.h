@@ -29,6 +29,7 @@
 #include "pager/removed.h"
 #include "pager/stage.h"
 #include "pager/stats.h"
+#include "pager/tree.h"
 #include "pager/store.h"
 #include "pager/uffd.h"
 
@@ -118,6 +119,8 @@ struct engine {
 	uint32_t calm; /* turns without growth */
 	bool said_full, said_pinned;
 	uint64_t next_allowance_ns;
+	uint64_t whole_pages; /* the budget, or what the tree shares */
+	struct tree tree;
 	uint64_t due_ns;  /* when the next look at the size of the program is planned */
 	uint64_t late_ns; /* the longest time by which one came later */
 	bool adopting;	  /* there is more to adopt or look at now */

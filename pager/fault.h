@@ -46,8 +46,8 @@ struct todo {
 #define HEIR_CHANGES 256u
 
 struct inheritance {
-	int child;	 /* its userfaultfd */
-	const char *why; /* some of it could not be given; NULL: all could */
+	int child;	  /* its userfaultfd */
+	const char *why;  /* some of it could not be given; NULL: all could */
 	uint32_t changes; /* of its map since then, that have been read */
 	struct uffd_event change[HEIR_CHANGES];
 	uint32_t pages, ios, done;

@@ -2,6 +2,8 @@
 
 #include "pager/ctl/ctl.h"
 #include "pager/ctl/program.h"
+#include "pager/rundir.h"
+#include "pager/tree.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -241,6 +243,26 @@ int run_set_environment(const struct run_request *request, const char *library)
 	return set_preload(library);
 }
 
+/*
+ * Whatever the program starts shares the budget with it; with `auto` they do so anyhow. Where they
+ * cannot meet each has it for itself.
+ */
+static int set_tree(const struct run_request *request)
+{
+	char path[TREE_PATH_BYTES];
+	int err;
+
+	if (request->config.local == CONFIG_LOCAL_AUTO)
+		return unsetenv("LIBPAGER_TREE") ? -errno : 0;
+	err = tree_create(path);
+	if (!err)
+		return set("LIBPAGER_TREE", path);
+	fprintf(stderr,
+		"pagerctl: run: each process will have the budget for itself: " RUNDIR "%u: %s\n",
+		geteuid(), strerror(-err));
+	return unsetenv("LIBPAGER_TREE") ? -errno : 0;
+}
+
 /* ---- becoming the program ---- */
 
 static int find_program(const char *name, char path[PATH_MAX])
@@ -275,6 +297,8 @@ static int run(int argc, char **argv)
 	if (err)
 		return err;
 	err = run_set_environment(&request, library);
+	if (!err)
+		err = set_tree(&request);
 	if (err)
 		return ctl_fail(CTL_NOT_RUN, "run: cannot set the environment: %s", strerror(-err));
 	/* With a slash in it execvp() searches no more, but still gives plain text to the shell. */
@@ -288,19 +312,20 @@ const struct ctl_command ctl_run = {
 	.name = "run",
 	.arguments = "--local SIZE --donor HOST:PORT [OPTIONS] [--] PROGRAM [ARGUMENT]...",
 	.summary = "run a program that keeps only so much of its memory here",
-	.options =
-		"  --local SIZE       how much of its memory stays here, for example 512M; 50% of\n"
-		"                     the control group's limit; auto: as much as that leaves\n"
-		"  --donor HOST:PORT  a donor, or unix:/PATH; several are several options\n"
-		"  --donors FILE      donors, one a line, # for comments\n"
-		"  --transport WHICH  auto (the default), shm, verbs or tcp\n"
-		"  --cpu-latency HOW  auto (the default) keeps idle CPUs awake while it pages,\n"
-		"                     where that pays and is permitted; or off\n"
-		"  --require          do not run it if no donor answers\n"
-		"  --log LEVEL        debug, info, warn (the default), error or off\n"
-		"  --log-file FILE    where its lines go, instead of standard error\n"
-		"  --lib PATH         libpager.so, if it is not where pagerctl looks\n"
-		"\n"
-		"Variables that are set already (see libpager(7)) count as given.\n",
+	.options = "  --local SIZE       how much of its memory stays here, for example 512M, all "
+		   "that\n"
+		   "                     it starts included, which share it by need; 50% of\n"
+		   "                     the control group's limit; auto: as much as that leaves\n"
+		   "  --donor HOST:PORT  a donor, or unix:/PATH; several are several options\n"
+		   "  --donors FILE      donors, one a line, # for comments\n"
+		   "  --transport WHICH  auto (the default), shm, verbs or tcp\n"
+		   "  --cpu-latency HOW  auto (the default) keeps idle CPUs awake while it pages,\n"
+		   "                     where that pays and is permitted; or off\n"
+		   "  --require          do not run it if no donor answers\n"
+		   "  --log LEVEL        debug, info, warn (the default), error or off\n"
+		   "  --log-file FILE    where its lines go, instead of standard error\n"
+		   "  --lib PATH         libpager.so, if it is not where pagerctl looks\n"
+		   "\n"
+		   "Variables that are set already (see libpager(7)) count as given.\n",
 	.run = run,
 };

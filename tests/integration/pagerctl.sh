@@ -76,7 +76,15 @@ cat >"$TMP/expected" <<-EXPECTED
 	LIBPAGER_LOG=error
 	LIBPAGER_LOG_FILE=$TMP/engine.log
 	LIBPAGER_TRANSPORT=tcp
+	LIBPAGER_TREE=/dev/shm/libpager-$(id -u)/tree-N
 EXPECTED
+sed -i 's,/tree-[0-9a-f-]*$,/tree-N,' "$TMP/out"
+same_output "$TMP/expected" "$TMP/out"
+
+# With auto processes share by themselves; a tree that pagerctl was started in is not theirs.
+# shellcheck disable=SC2016 # the program is to expand it
+LIBPAGER_TREE=/dev/shm/other status_of "${RUN[@]}" --local auto sh -c 'echo "${LIBPAGER_TREE-none}"'
+echo none >"$TMP/expected"
 same_output "$TMP/expected" "$TMP/out"
 
 cc -shared -o "$TMP/other.so" -x c /dev/null || fail "cannot build a library"
