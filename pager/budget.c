@@ -42,6 +42,7 @@ struct budget budget_of(uint64_t bytes)
 	if (budget.adopt > budget.pages - 2 * headroom)
 		budget.adopt = budget.pages - 2 * headroom;
 	budget.staged = (uint32_t)clamp(budget.pages / STAGED_SHARE, STAGED_MIN, STAGED_MAX);
+	budget.most_staged = budget.staged;
 	return budget;
 }
 
@@ -55,6 +56,7 @@ void budget_change(struct budget *budget, uint64_t bytes)
 	budget->hard = next.hard;
 	budget->near = budget->is_limit ? next.pages / 4 : next.near;
 	budget->adopt = budget->is_limit ? next.pages / 2 : next.adopt;
+	budget->staged = next.staged < budget->most_staged ? next.staged : budget->most_staged;
 }
 
 void budget_make_limit(struct budget *budget)

@@ -18,6 +18,7 @@ struct budget {
 	_Atomic uint64_t near;	 /* from here on the engine makes ready: donors, threads */
 	_Atomic uint64_t adopt;	 /* from here on memory is adopted */
 	_Atomic uint32_t staged; /* pages that linger in the staging area */
+	uint32_t most_staged;	 /* memory has been set aside for so many */
 	bool is_limit;		 /* who exceeds it is killed: ready and adopted sooner */
 };
 
@@ -26,7 +27,7 @@ struct budget budget_of(uint64_t bytes);
 /* From now on exceeding it is deadly. */
 void budget_make_limit(struct budget *budget);
 
-/* Changes it while others look; not `staged`, which memory has been set aside for. */
+/* Changes it while others look; `staged` never to more than at first. */
 void budget_change(struct budget *budget, uint64_t bytes);
 
 /*

@@ -87,7 +87,7 @@ static int open_uffd(struct engine *engine)
 	if (engine->wake_fd < 0)
 		return -errno;
 	/* Twice what lingers: batches on their way out need places too. */
-	return stage_open(&engine->stage, 2 * engine->budget.staged, engine->uffd,
+	return stage_open(&engine->stage, 2 * engine->budget.most_staged, engine->uffd,
 			  engine->trash_uffd);
 }
 
@@ -117,6 +117,8 @@ static int open_local(struct engine *engine)
 		err = open_uffd(engine);
 	if (!err && !engine->caps.move)
 		pins_open(engine->status_fd);
+	if (!err)
+		err = guard_start(engine);
 	if (!err)
 		err = exits_open(&engine->exits);
 	if (!err)

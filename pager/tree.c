@@ -25,7 +25,7 @@
 
 /* Written by the process that has it. */
 struct tree_seat {
-	_Alignas(64) _Atomic uint64_t owner; /* see self(); 0: free */
+	_Alignas(64) _Atomic uint64_t owner; /* see find_self(); 0: free */
 	_Atomic uint32_t grows;
 	_Atomic uint64_t used, missing; /* pages, pages a second */
 	_Atomic uint64_t heard_ns;
@@ -40,6 +40,7 @@ struct tree_file {
 
 /* Inherited by fork, also where the child could not open it any more. */
 static struct tree_file *mapped;
+static uint64_t self; /* see find_self(); of whoever has taken a seat last */
 
 /* ---- the file ---- */
 
@@ -86,12 +87,12 @@ static bool is_silent(const struct tree_seat *seat, uint64_t now_ns, uint64_t lo
 }
 
 /* The process id, below the number of the PID namespace in which that is its. */
-static uint64_t self(void)
+static void find_self(void)
 {
 	struct stat st;
 	uint64_t namespace = stat("/proc/self/ns/pid", &st) ? 0 : (uint32_t)st.st_ino;
 
-	return namespace << 32 | (uint32_t)getpid();
+	self = namespace << 32 | (uint32_t)getpid();
 }
 
 /*
@@ -104,7 +105,7 @@ static bool is_gone(const struct tree_seat *seat, uint64_t owner, uint64_t now_n
 	if (!is_silent(seat, now_ns, patience_ns))
 		return false;
 	return is_silent(seat, now_ns, FORGOTTEN_NS) ||
-	       (owner >> 32 == self() >> 32 && kill((pid_t)(uint32_t)owner, 0) && errno == ESRCH);
+	       (owner >> 32 == self >> 32 && kill((pid_t)(uint32_t)owner, 0) && errno == ESRCH);
 }
 
 /* Whether somebody sits there; whoever is gone does not from now on. */
@@ -131,16 +132,14 @@ static void sit_down(struct tree_seat *seat, uint64_t now_ns)
 /* The seat that this process has had before execve(2), or a free one. */
 static struct tree_seat *find_seat(struct tree_file *file, uint64_t now_ns)
 {
-	uint64_t owner = self();
-
 	for (unsigned i = 0; i < SEATS; i++)
-		if (atomic_load(&file->seats[i].owner) == owner)
+		if (atomic_load(&file->seats[i].owner) == self)
 			return &file->seats[i];
 	for (unsigned i = 0; i < SEATS; i++) {
 		uint64_t nobody = 0;
 
 		if (!is_taken(&file->seats[i], now_ns, SILENT_NS) &&
-		    atomic_compare_exchange_strong(&file->seats[i].owner, &nobody, owner))
+		    atomic_compare_exchange_strong(&file->seats[i].owner, &nobody, self))
 			return &file->seats[i];
 	}
 	return NULL;
@@ -190,7 +189,7 @@ static int make_file(int dir, const char *name)
 		return err;
 	}
 	sit_down(&file->seats[0], clock_ns());
-	atomic_store(&file->seats[0].owner, self());
+	atomic_store(&file->seats[0].owner, self);
 	file->magic = MAGIC;
 	munmap(file, FILE_BYTES);
 	return 0;
@@ -204,6 +203,7 @@ int tree_create(char path[TREE_PATH_BYTES])
 
 	if (dir < 0)
 		return dir;
+	find_self();
 	sweep(dir);
 	snprintf(path, TREE_PATH_BYTES, RUNDIR "%u/" PREFIX "%d-%llx", geteuid(), getpid(),
 		 (unsigned long long)clock_ns());
@@ -224,6 +224,7 @@ int tree_join(struct tree *tree, const char *path)
 		return err;
 	snprintf(tree->path, sizeof(tree->path), "%s", path);
 	tree->told_ns = now_ns;
+	find_self();
 	tree->seat = find_seat(mapped, now_ns);
 	if (!tree->seat)
 		return -EUSERS;
@@ -251,7 +252,7 @@ uint64_t tree_turn(struct tree *tree, const struct tree_news *news, uint64_t tot
 {
 	uint64_t elapsed = now_ns - tree->told_ns;
 	struct share_member members[SEATS];
-	unsigned n = 0, self = 0;
+	unsigned n = 0, own = 0;
 
 	if (!tree->seat)
 		return total;
@@ -260,14 +261,14 @@ uint64_t tree_turn(struct tree *tree, const struct tree_news *news, uint64_t tot
 		struct tree_seat *seat = &mapped->seats[i];
 
 		if (seat == tree->seat)
-			self = n;
+			own = n;
 		else if (!is_taken(seat, now_ns, SILENT_NS))
 			continue;
 		members[n++] = (struct share_member){.used = atomic_load(&seat->used),
 						     .missing = atomic_load(&seat->missing),
 						     .grows = atomic_load(&seat->grows)};
 	}
-	return share_of(members, n, self, total, least, elapsed);
+	return share_of(members, n, own, total, least, elapsed);
 }
 
 void tree_leave(struct tree *tree)

@@ -97,7 +97,7 @@ static void a_budget_within_a_limit_keeps_its_bound_below_it(void)
 	}
 }
 
-static void a_change_leaves_what_memory_was_set_aside_for(void)
+static void no_more_lingers_than_memory_was_set_aside_for(void)
 {
 	struct budget budget = budget_of(64u << 20), large = budget_of(1u << 30);
 	uint32_t staged = budget.staged;
@@ -109,6 +109,10 @@ static void a_change_leaves_what_memory_was_set_aside_for(void)
 	CU_ASSERT_EQUAL(budget.hard, large.hard);
 	CU_ASSERT_EQUAL(budget.near, large.near);
 	CU_ASSERT_EQUAL(budget.adopt, large.adopt);
+	CU_ASSERT_EQUAL(budget.staged, staged);
+	budget_change(&budget, CONFIG_MIN_LOCAL);
+	CU_ASSERT_EQUAL(budget.staged, budget_of(CONFIG_MIN_LOCAL).staged);
+	budget_change(&budget, 64u << 20);
 	CU_ASSERT_EQUAL(budget.staged, staged);
 }
 
@@ -159,7 +163,7 @@ int main(void)
 		SUITE_TEST(the_watcher_sleeps_within_bounds),
 		SUITE_TEST(the_watcher_wakes_before_the_fastest_program_is_there),
 		SUITE_TEST(a_budget_within_a_limit_keeps_its_bound_below_it),
-		SUITE_TEST(a_change_leaves_what_memory_was_set_aside_for),
+		SUITE_TEST(no_more_lingers_than_memory_was_set_aside_for),
 		SUITE_TEST(a_size_is_a_size),
 		SUITE_TEST(a_percentage_is_of_the_limit),
 		SUITE_TEST(auto_is_what_the_others_leave),
