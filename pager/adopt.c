@@ -19,10 +19,10 @@
 
 #include "common/base/clock.h"
 #include "pager/exclude.h"
+#include "pager/guard.h"
 #include "pager/look.h"
 #include "pager/maps.h"
 #include "pager/own.h"
-#include "pager/recall.h"
 
 #include <errno.h>
 #include <time.h>
@@ -341,7 +341,7 @@ static int settle(struct adopter *adopter, const struct stretch *stretch)
 	if (err == -ENOSPC)
 		engine_end(engine, "the program has too many mappings", stretch->start);
 	for (unsigned i = 0; i < adopter->found_count && !err; i++) {
-		recall_guard(engine, adopter->found[i].start, adopter->found[i].end);
+		guard_add(engine, adopter->found[i].start, adopter->found[i].end);
 		if (adopter->found[i].write)
 			look_add(adopter->looker, adopter->found[i].start, adopter->found[i].end);
 	}

@@ -406,6 +406,7 @@ static void *control(void *arg)
 			pause = watching_turn(engine);
 		futex_sleep(&engine->control_word, seen, pause);
 	}
+	follow_end(engine); /* what is not paged cannot give anything up */
 	return NULL;
 }
 

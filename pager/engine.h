@@ -22,6 +22,7 @@
 #include "pager/config.h"
 #include "pager/exits.h"
 #include "pager/fifo.h"
+#include "pager/guard.h"
 #include "pager/locked.h"
 #include "pager/page_table.h"
 #include "pager/regions.h"
@@ -29,8 +30,8 @@
 #include "pager/removed.h"
 #include "pager/stage.h"
 #include "pager/stats.h"
-#include "pager/tree.h"
 #include "pager/store.h"
+#include "pager/tree.h"
 #include "pager/uffd.h"
 
 #include <stdatomic.h>
@@ -109,6 +110,7 @@ struct engine {
 	_Atomic uint64_t cared_ns;   /* when the care thread has looked after the donors last */
 	_Atomic uint64_t end_address;
 
+	struct guard guard;	       /* see guard.h */
 	struct locked locked;	       /* see locked.h */
 	struct exits exits;	       /* see exits.h */
 	struct awake awake;	       /* owner: control thread */

@@ -204,6 +204,8 @@ static unsigned turn(struct fault_thread *fault)
 	did += fetch_turn(fault);
 	if (atomic_load_explicit(&fault->engine->recalls, memory_order_relaxed))
 		recall_step(fault);
+	else
+		guard_shut(fault->engine);
 	return did;
 }
 

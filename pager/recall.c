@@ -4,7 +4,6 @@
 #include "common/base/group.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,34 +80,6 @@ const char *recall_obstacle(struct engine *engine)
 	return why;
 }
 
-/* Lets the child have, or not have, what is adopted, where forks are not reported. */
-static void guard_all(struct engine *engine, int advice)
-{
-	if (atomic_load(&engine->phase) == ENGINE_WATCHING || engine->caps.fork_events)
-		return;
-	for (unsigned i = 0;; i++) {
-		struct region region = {0, 0};
-
-		engine_lock(engine);
-		if (i < engine->regions.count)
-			region = engine->regions.list[i];
-		engine_unlock(engine);
-		if (!region.end)
-			return;
-		(void)madvise((void *)(uintptr_t)region.start, region.end - region.start, advice);
-	}
-}
-
-void recall_guard(struct engine *engine, uint64_t start, uint64_t end)
-{
-	if (engine->caps.fork_events)
-		return;
-	(void)madvise((void *)(uintptr_t)start, end - start, MADV_DONTFORK);
-	if (atomic_load(
-		    &engine->recalls)) /* a fork is about to happen; then recall_end() guards it */
-		(void)madvise((void *)(uintptr_t)start, end - start, MADV_DOFORK);
-}
-
 uint32_t recall_ask(struct engine *engine)
 {
 	uint32_t turn;
@@ -149,14 +120,12 @@ void recall_begin(struct engine *engine)
 		engine_wake_take(engine);
 		futex_sleep(&engine->home_word, seen, WAIT_NS);
 	}
-	guard_all(engine, MADV_DOFORK);
 }
 
 void recall_end(struct engine *engine)
 {
 	if (!engine->caps.fork_events) /* else it counts them itself, also those that do not ask */
 		atomic_fetch_add(&engine->forks, 1);
-	guard_all(engine, MADV_DONTFORK);
 	recall_release(engine);
 }
 
@@ -214,7 +183,7 @@ void recall_step(struct fault_thread *fault)
 	/* Only a stop that answers this very turn counts: an older one may be over any moment. */
 	if (atomic_load(&engine->take_paused) != turn || atomic_load(&engine->home_word) == turn)
 		return;
-	if (bring_home(fault))
+	if (bring_home(fault) || !guard_let_through(engine))
 		return;
 	atomic_store(&engine->home_word, turn);
 	futex_wake_all(&engine->home_word);

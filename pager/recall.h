@@ -11,9 +11,8 @@
  *
  * A fork that does not pass through fork(3) (clone(2) by hand, _Fork) is seen by the fault thread
  * where the kernel reports forks to us: it fills the child's memory through the child's descriptor
- * before that is closed (heir.h). Where the kernel does not (no CAP_SYS_PTRACE), adopted
- * memory is kept MADV_DONTFORK outside recall_begin/recall_end: such a child faults instead of
- * reading zeros.
+ * before that is closed (heir.h). Where the kernel does not (no CAP_SYS_PTRACE), such a child has
+ * nothing of what is adopted (guard.h).
  */
 #ifndef PAGER_RECALL_H
 #define PAGER_RECALL_H
@@ -49,8 +48,5 @@ bool recall_all_is_home(struct engine *engine) MUST_CHECK;
 /* Whether a page is out that must not be: zeros are where the child's kernel will find them, too.
  */
 bool recall_must_come(const struct page *page);
-
-/* Where forks are not reported: protects a newly adopted range against them. Control thread. */
-void recall_guard(struct engine *engine, uint64_t start, uint64_t end);
 
 #endif

@@ -365,6 +365,7 @@ unsigned take_some(struct engine *engine)
 
 	if (!engine->caps.move || /* then it would wait for itself: remap.h */
 	    atomic_load_explicit(&engine->recalls, memory_order_relaxed) ||
+	    guard_is_open(&engine->guard) ||
 	    atomic_load_explicit(&engine->phase, memory_order_relaxed) != ENGINE_ACTIVE ||
 	    !lock_try(&take->lock))
 		return 0;
@@ -471,6 +472,11 @@ static void *run(void *arg)
 			if (!writer_turn(engine->writer))
 				futex_sleep(&engine->take_word, atomic_load(&engine->take_word),
 					    NAP_NS);
+			continue;
+		}
+		if (guard_is_open(&engine->guard)) { /* after a fork: not until it is shut */
+			engine_wake_fault(engine);
+			futex_sleep(&engine->take_word, atomic_load(&engine->take_word), NAP_NS);
 			continue;
 		}
 		did = turn(take);

@@ -137,6 +137,16 @@ static void sample(struct watched *process)
 		sample_stats(process);
 }
 
+/* Root's for one that must not be looked into; then it is found where it began, or not at all. */
+static uid_t user_of(pid_t pid)
+{
+	struct stat st;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d", pid);
+	return stat(path, &st) ? geteuid() : st.st_uid;
+}
+
 /*
  * NULL until the engine there is active. A mapping, not stats_read()'s copy: it shows the last
  * figures even when the process and its file are gone. The file is one of our own child.
@@ -148,7 +158,7 @@ static const struct stats_page *map_stats(pid_t pid)
 	char path[64];
 	int fd;
 
-	snprintf(path, sizeof(path), RUNDIR "%u/%d", geteuid(), pid);
+	snprintf(path, sizeof(path), RUNDIR "%u/%d", user_of(pid), pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return NULL;
