@@ -6,7 +6,7 @@
 # limit: 240
 . "$ROOT/tests/integration/lib_bad.sh"
 
-GROUP=65533
+GROUP=65533 # of nobody here
 MIB=$(sized 24 48 128)
 SECONDS_EACH=$(sized 5 8 60)
 CLIMB='let this user open /dev/userfaultfd, or set sysctl vm.unprivileged_userfaultfd=1, or run as root'
@@ -32,7 +32,7 @@ says() {
 # shellcheck disable=SC2016 # for the inner shell
 in_the_group() {
 	AS_USER=(unshare --mount sh -c 'mount --bind "$0" /dev/userfaultfd && exec "$@"' "$TMP/device"
-		setpriv --reuid=65534 --regid=65534 --groups=$GROUP)
+		setpriv --reuid=65534 --regid=65534 --groups="$GROUP")
 }
 
 start_donor $((MIB * 16))M
@@ -41,7 +41,7 @@ chmod 666 "$DONOR_SOCK"
 
 note "a group that may open /dev/userfaultfd"
 mknod -m 660 "$TMP/device" c 10 "$(($(stat -c '0x%T' /dev/userfaultfd)))"
-chgrp $GROUP "$TMP/device"
+chgrp "$GROUP" "$TMP/device"
 in_the_group
 if "${AS_USER[@]}" sh -c ': <>/dev/userfaultfd' 2>/dev/null; then
 	says 0 '^ok +userfaultfd +permitted through /dev/userfaultfd'
