@@ -335,13 +335,14 @@ static int settle(struct adopter *adopter, const struct stretch *stretch)
 	}
 	if (!err && !is_calm(engine))
 		err = -EAGAIN;
-	for (unsigned i = 0; i < adopter->found_count && !err; i++)
+	for (unsigned i = 0; i < adopter->found_count && !err; i++) {
 		err = regions_add(&engine->regions, adopter->found[i].start, adopter->found[i].end);
+		guard_add(engine, adopter->found[i].start, adopter->found[i].end);
+	}
 	engine_unlock(engine);
 	if (err == -ENOSPC)
 		engine_end(engine, "the program has too many mappings", stretch->start);
 	for (unsigned i = 0; i < adopter->found_count && !err; i++) {
-		guard_add(engine, adopter->found[i].start, adopter->found[i].end);
 		if (adopter->found[i].write)
 			look_add(adopter->looker, adopter->found[i].start, adopter->found[i].end);
 	}

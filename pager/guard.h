@@ -8,13 +8,17 @@
  *   none is any more                             fault thread closes it; taking out goes on
  *
  * Until all donors are connected it is open: nothing is out. Where forks are reported nothing of
- * this is needed, and it is open for ever without keeping anything from being taken out.
+ * this is needed.
+ *
+ * madvise(2) acts on whatever is mapped: what is closed just while one thread unmaps it and another
+ * maps something else there may be that other thing, which may then be moved anywhere, and nobody
+ * tells of it. A mapping that has grown is adopted only to its old end. So all private memory is
+ * opened, whatever the books say of it; also what the program had made MADV_DONTFORK itself.
  */
 #ifndef PAGER_GUARD_H
 #define PAGER_GUARD_H
 
 #include "common/base/compiler.h"
-#include "common/base/lock.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -22,10 +26,11 @@
 
 struct engine;
 
+/* Under map_lock, but for `open`, which may be read without. */
 struct guard {
 	bool needed;	   /* set once */
-	_Atomic bool open; /* written by the fault thread; only where it is needed */
-	struct lock lock;  /* held while memory is closed or opened; guards nothing else */
+	_Atomic bool open; /* only where it is needed */
+	bool all_through;  /* nothing that is adopted is closed any more */
 	int maps_fd;	   /* of maps_open() */
 	char *maps;	   /* for maps_each() */
 };
@@ -33,7 +38,7 @@ struct guard {
 /* Before anything is adopted. */
 int guard_start(struct engine *engine) MUST_CHECK;
 
-/* For a range that has just come into the regions. Whoever adopts. */
+/* For a range that has just come into the regions. Under map_lock. */
 void guard_add(struct engine *engine, uint64_t start, uint64_t end);
 
 /*

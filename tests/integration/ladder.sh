@@ -1,6 +1,6 @@
 #!/bin/bash
 # What an ordinary user may do decides whether programs are paged, step by step: where its group may
-# open /dev/userfaultfd all is right, forks and system calls included; with a userfaultfd for accesses
+# open /dev/userfaultfd all is right, forks included; with a userfaultfd for accesses
 # of the program alone, or with none at all, it runs unpaged, and one line says how to climb. pagerctl
 # doctor says the same. vm.unprivileged_userfaultfd, which is the whole host's: soft-roce/tests/one.
 # limit: 240
@@ -8,7 +8,6 @@
 
 GROUP=65533 # of nobody here
 MIB=$(sized 24 48 128)
-SECONDS_EACH=$(sized 5 8 60)
 CLIMB='let this user open /dev/userfaultfd, or set sysctl vm.unprivileged_userfaultfd=1, or run as root'
 
 need_root
@@ -49,9 +48,12 @@ if "${AS_USER[@]}" sh -c ': <>/dev/userfaultfd' 2>/dev/null; then
 		under 16M "$transport" "$PROGS/prog_pattern" "$MIB" 2 2 7 >"$TMP/out" || fail "status $?"
 		have ' all right$' "$TMP/out" "not its result: $(cat "$TMP/out")"
 		really_paged
-		under 8M "$transport" "$PROGS/prog_stress" "$MIB" "$SECONDS_EACH" $((RANDOM * 2)) >"$TMP/out" ||
-			fail "status $?; engine: $(tail -n 3 "$TMP/engine.log")"
-		really_paged
+		for way in fork posix_spawn threads; do
+			under 8M "$transport" "$PROGS/prog_fork" "$MIB" $way >"$TMP/out" ||
+				fail "$way: status $?; engine: $(tail -n 3 "$TMP/engine.log")"
+			have "^$way right$" "$TMP/out" "$way: $(cat "$TMP/out")"
+			really_paged
+		done
 	done
 else
 	note "skipped: devices cannot be opened in $TMP"
