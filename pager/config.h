@@ -7,12 +7,13 @@
  *                       or blanks; or "/path/to/file" (or "./file") with one donor a line, # for
  *                       comments. A donor named twice counts once
  *   LIBPAGER_TRANSPORT  auto (default), shm, tcp, verbs; verbs implies LIBPAGER_REQUIRE
- *   LIBPAGER_TREE       set by pagerctl run: where processes that share LIBPAGER_LOCAL meet
- * (tree.h) LIBPAGER_CPU_LATENCY auto (default): idle CPUs are kept awake while the program pages,
- * where that is permitted and pays (awake.h); off LIBPAGER_MOVE       auto (default), off: does
- * without UFFDIO_MOVE, as before Linux 6.8 LIBPAGER_REQUIRE    1: end the program at start if no
- * donor answers LIBPAGER_LOG        debug, info, warn (default), error, off LIBPAGER_LOG_FILE lines
- * go there (appended) instead of descriptor 2
+ *   LIBPAGER_TREE       set by pagerctl run: where those that share LIBPAGER_LOCAL meet (tree.h)
+ *   LIBPAGER_CPU_LATENCY auto (default): idle CPUs are kept awake while the program pages, where
+ *                       that is permitted and pays (awake.h); off
+ *   LIBPAGER_MOVE       auto (default), off: does without UFFDIO_MOVE, as before Linux 6.8
+ *   LIBPAGER_REQUIRE    1: end the program at start if no donor answers
+ *   LIBPAGER_LOG        debug, info, warn (default), error, off
+ *   LIBPAGER_LOG_FILE   lines go there (appended) instead of descriptor 2
  *
  * A variable that is set to nothing counts as not set. Nothing here allocates.
  */

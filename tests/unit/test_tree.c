@@ -75,7 +75,7 @@ static void one_process_has_all_of_it_and_leaves_nothing(void)
 	in_a_process(alone);
 }
 
-/* As after execve(2): the file is opened anew, and the seat is ours already. */
+/* As after execve(2): a seat is ours already. */
 static void two_seats_in_turn(void)
 {
 	struct tree first, second;
