@@ -140,6 +140,7 @@ static void a_file_in_its_place_is_as_it_was(void)
 struct user {
 	pthread_t thread;
 	char *area;
+	void (*act)(char *area); /* of act_when_gone() */
 	_Atomic bool ready;
 };
 
@@ -152,15 +153,28 @@ static void start_user(struct user *user, char *area, void *(*run)(void *))
 		sched_yield();
 }
 
-/* What a user does when the run is gone; the books do not go on meanwhile. */
-static void when_gone(struct user *user, void (*act)(char *area))
+/* The books do not go on meanwhile. */
+static void *act_when_gone(void *arg)
 {
+	struct user *user = arg;
+
 	engine_lock(engine);
 	atomic_store(&user->ready, true);
 	while (pagemap_page_is_there(engine->pagemap_fd, (uintptr_t)user->area))
 		sched_yield();
-	act(user->area);
+	user->act(user->area);
 	engine_unlock(engine);
+	return NULL;
+}
+
+/* Finishes while a user does this in the moment in which the run is gone. */
+static void finish_while(char *area, void (*act)(char *area))
+{
+	struct user user = {.act = act};
+
+	start_user(&user, area, act_when_gone);
+	CU_ASSERT_EQUAL(remap_finish(engine), -EAGAIN);
+	pthread_join(user.thread, NULL);
 }
 
 static void touch_the_fourth(char *area)
@@ -168,26 +182,17 @@ static void touch_the_fourth(char *area)
 	*word_at(area, 3) = word_of(3);
 }
 
-static void *touch_when_gone(void *arg)
-{
-	when_gone(arg, touch_the_fourth);
-	return NULL;
-}
-
 /* A page that nobody had touched before is there when the others come back. */
 static void a_page_may_be_touched_for_the_first_time(void)
 {
 	char *area = adopted();
-	struct user user;
 
 	CU_ASSERT_EQUAL(begin(), 0);
 	map_another(area, 0, PAGES);
 	for (unsigned page = 0; page < PAGES; page++)
 		if (page != 3 && page != 4)
 			*word_at(area, page) = word_of(page);
-	start_user(&user, area, touch_when_gone);
-	CU_ASSERT_EQUAL(remap_finish(engine), -EAGAIN);
-	pthread_join(user.thread, NULL);
+	finish_while(area, touch_the_fourth);
 	CU_ASSERT_TRUE(all_are(area, PAGE_NONE));
 	CU_ASSERT_EQUAL(*word_at(area, 3), word_of(3));
 	CU_ASSERT_EQUAL(*word_at(area, 4), 0);
@@ -202,24 +207,15 @@ static void register_it(char *area)
 	CU_ASSERT_EQUAL(uffd_register(engine->uffd, (uintptr_t)area, BYTES, true), 0);
 }
 
-static void *register_when_gone(void *arg)
-{
-	when_gone(arg, register_it);
-	return NULL;
-}
-
 /* Adopted while it was away: its unmapping is reported, and who reads that wants the lock. */
 static void it_may_be_registered_meanwhile(void)
 {
 	char *area = adopted();
-	struct user user;
 
 	CU_ASSERT_EQUAL(begin(), 0);
 	map_another(area, 0, PAGES);
 	fill(area);
-	start_user(&user, area, register_when_gone);
-	CU_ASSERT_EQUAL(remap_finish(engine), -EAGAIN);
-	pthread_join(user.thread, NULL);
+	finish_while(area, register_it);
 	CU_ASSERT_TRUE(all_are(area, PAGE_NONE));
 	CU_ASSERT_TRUE(is_filled(area));
 	leave(area);
@@ -265,23 +261,14 @@ static void touch_the_first(char *area)
 	*word_at(area, 0) += 1;
 }
 
-static void *touch_the_first_when_gone(void *arg)
-{
-	when_gone(arg, touch_the_first);
-	return NULL;
-}
-
 static void who_has_seen_zeros_ends_the_program(void)
 {
 	char *area = adopted();
-	struct user user;
 
 	CU_ASSERT_EQUAL(begin(), 0);
 	map_another(area, 0, PAGES);
 	fill(area);
-	start_user(&user, area, touch_the_first_when_gone);
-	CU_ASSERT_EQUAL(remap_finish(engine), -EAGAIN);
-	pthread_join(user.thread, NULL);
+	finish_while(area, touch_the_first);
 	CU_ASSERT_EQUAL(atomic_exchange(&engine->end_wanted, 0), 1);
 	CU_ASSERT_EQUAL(atomic_load(&engine->end_address), (uintptr_t)area);
 	leave(area);

@@ -118,29 +118,45 @@ static void who_cannot_join_has_all_for_itself(void)
 
 /* ---- several ---- */
 
-/* A child that says it has so much, and then waits for its end. */
-static pid_t start_child(uint64_t used)
+/* A child that does this, and then waits for its end. Sets *said to what that returned. */
+static pid_t start_child(char (*begin)(void), char *said)
 {
 	int ready[2];
-	char byte;
 	pid_t pid;
 
 	CU_ASSERT_EQUAL_FATAL(pipe(ready), 0);
 	pid = fork();
 	if (pid == 0) {
-		struct tree tree;
+		char result = begin();
 
-		join(&tree);
-		(void)turn(&tree, used);
-		(void)turn(&tree, used); /* it does not grow any more */
-		(void)!write(ready[1], "", 1);
+		(void)!write(ready[1], &result, 1);
 		for (;;)
 			pause();
 	}
-	CU_ASSERT_EQUAL(read(ready[0], &byte, 1), 1);
+	CU_ASSERT_EQUAL(read(ready[0], said, 1), 1);
 	close(ready[0]);
 	close(ready[1]);
 	return pid;
+}
+
+static uint64_t child_used;
+
+static char say_what_is_used(void)
+{
+	struct tree tree;
+
+	join(&tree);
+	(void)turn(&tree, child_used);
+	(void)turn(&tree, child_used); /* it does not grow any more */
+	return 'y';
+}
+
+static pid_t start_child_with(uint64_t used)
+{
+	char said;
+
+	child_used = used;
+	return start_child(say_what_is_used, &said);
 }
 
 static void end_child(pid_t pid)
@@ -156,8 +172,8 @@ static void with_children(void)
 
 	CU_ASSERT_EQUAL_FATAL(tree_create(path), 0);
 	join(&tree);
-	one = start_child(10000);
-	two = start_child(20000);
+	one = start_child_with(10000);
+	two = start_child_with(20000);
 	CU_ASSERT_EQUAL(turn(&tree, 100), TOTAL - 30000);
 	end_child(one);
 	end_child(two);
@@ -179,7 +195,7 @@ static void leave_first(void)
 
 	CU_ASSERT_EQUAL_FATAL(tree_create(path), 0);
 	join(&tree);
-	child = start_child(10000);
+	child = start_child_with(10000);
 	tree_leave(&tree);
 	CU_ASSERT_TRUE(is_there(path));
 	end_child(child);
@@ -207,34 +223,25 @@ static void what_killed_ones_leave_goes_with_the_next_tree(void)
 
 #define MORE_THAN_SEATS 600u
 
+static char find_a_seat(void)
+{
+	struct tree tree = {0};
+
+	return tree_join(&tree, path) == 0 ? 'y' : 'n';
+}
+
 static void crowd(void)
 {
 	static pid_t children[MORE_THAN_SEATS];
-	struct tree tree = {0};
+	char found = 'y';
 	unsigned n = 0;
 
 	CU_ASSERT_EQUAL_FATAL(tree_create(path), 0);
-	for (; n < MORE_THAN_SEATS; n++) {
-		int done[2];
-		char result = 0;
-
-		CU_ASSERT_EQUAL_FATAL(pipe(done), 0);
-		children[n] = fork();
-		if (children[n] == 0) {
-			result = tree_join(&tree, path) == 0 ? 'y' : 'n';
-			(void)!write(done[1], &result, 1);
-			for (;;)
-				pause();
-		}
-		CU_ASSERT_EQUAL(read(done[0], &result, 1), 1);
-		close(done[0]);
-		close(done[1]);
-		if (result == 'n')
-			break;
-	}
-	CU_ASSERT(n < MORE_THAN_SEATS);
-	for (unsigned i = 0; i <= n && i < MORE_THAN_SEATS; i++)
-		end_child(children[i]);
+	while (n < MORE_THAN_SEATS && found == 'y')
+		children[n++] = start_child(find_a_seat, &found);
+	CU_ASSERT_EQUAL(found, 'n');
+	while (n)
+		end_child(children[--n]);
 	CU_ASSERT_EQUAL(unlink(path), 0);
 }
 
