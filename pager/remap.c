@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 static void *pointer(uint64_t address)
 {
@@ -48,17 +50,29 @@ int remap_begin(struct engine *engine, const uint32_t *ids, uint32_t n)
 
 /* A locked mapping would not be locked any more. This hint is refused for one, and reported never.
  */
-static bool is_locked(const struct remap *remap)
+static bool is_locked(uint64_t start, uint64_t bytes)
 {
-	return madvise(pointer(remap->source), remap->bytes, MADV_COLD) != 0 && errno == EINVAL;
+	return madvise(pointer(start), bytes, MADV_COLD) != 0 && errno == EINVAL;
+}
+
+/* What is between two locked pages is taken for locked, too: no more than a run, until they go. */
+static int check_locks(const struct remap *remap)
+{
+	if (LIKELY(!is_locked(remap->source, remap->bytes)))
+		return 0;
+	return is_locked(remap->source, PAGE_BYTES) &&
+			       is_locked(remap->source + remap->bytes - PAGE_BYTES, PAGE_BYTES)
+		       ? -EPERM
+		       : -EINVAL;
 }
 
 static int move(const struct remap *remap, const struct stage *stage)
 {
 	uint64_t to = stage_address(stage, remap->place);
 
-	return mremap(pointer(remap->source), remap->bytes, remap->bytes,
-		      MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, pointer(to)) == MAP_FAILED
+	/* Not mremap(3): that is in front of the program's calls (libpager/mremap.c). */
+	return syscall(SYS_mremap, remap->source, remap->bytes, remap->bytes,
+		       MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to) == -1
 		       ? -errno
 		       : 0;
 }
@@ -260,11 +274,11 @@ static void keep(struct engine *engine)
 int remap_finish(struct engine *engine)
 {
 	struct remap *remap = &engine->remap;
-	bool stays = is_locked(remap);
-	int err = stays ? -EINVAL : move(remap, &engine->stage);
+	int locked = check_locks(remap);
+	int err = locked ? locked : move(remap, &engine->stage);
 
 	lock_calm(engine);
-	if (!stays && !remap->arrived)
+	if (!locked && !remap->arrived)
 		err = send_home(engine, err);
 	let_forks_go_first(engine);
 	if (err)

@@ -57,10 +57,10 @@ bool remap_must_stay(struct engine *engine) MUST_CHECK;
 int remap_begin(struct engine *engine, const uint32_t *ids, uint32_t n) MUST_CHECK;
 
 /*
- * Moves them, without the lock, and enters what became of them. 0; -EINVAL: the kernel will not,
- * since they are locked, or in two mappings, or there are too many of these; -EAGAIN: what is
- * mapped there is another thing by now. Then those that are still there are resident again, at the
- * end of the order.
+ * Moves them, without the lock, and enters what became of them. 0; -EPERM: they are locked;
+ * -EINVAL: the kernel will not, since some are locked, or they are in two mappings, or there are
+ * too many of these; -EAGAIN: what is mapped there is another thing by now. Then those that are
+ * still there are resident again, at the end of the order.
  */
 int remap_finish(struct engine *engine) MUST_CHECK;
 

@@ -199,7 +199,8 @@ static int remap_some(struct take *take, uint32_t *i, unsigned *left, unsigned *
 		return 0;
 	}
 	stats_count(&engine->stats->refused, n);
-	take->longest = n > 1 ? n / 2 : 1;
+	if (err != -EPERM) /* a shorter run would be locked, too */
+		take->longest = n > 1 ? n / 2 : 1;
 	return 0;
 }
 
