@@ -12,7 +12,7 @@
 /* Starts it. -EALREADY, or what engine_start() says. Registers the fork handlers the first time. */
 int host_start(const struct config *config) MUST_CHECK;
 
-/* NULL if there is none. */
+/* NULL if there is none, as in a child that did not come by fork(3). */
 struct engine *host_engine(void);
 
 /* Where lines go: descriptor 2 as it was at start, or the file of the configuration. */
