@@ -4,6 +4,7 @@
  * API).
  */
 #include "libpager/host.h"
+#include "libpager/mremap.h"
 #include "libpager/require.h"
 #include "pager/recall.h"
 
@@ -80,6 +81,7 @@ static void __attribute__((constructor)) start(void)
 	int saved = errno;
 	int err;
 
+	mremap_init();
 	config_init(&config);
 	err = config_from_env(&config, secure_getenv, why);
 	host_log_open(&config);
@@ -94,8 +96,10 @@ static void __attribute__((constructor)) start(void)
 
 static void __attribute__((destructor)) end(void)
 {
-	if (host_engine())
-		engine_goodbye(host_engine());
+	struct engine *engine = host_engine();
+
+	if (engine)
+		engine_goodbye(engine);
 }
 
 /*

@@ -6,8 +6,7 @@
  * The program goes on changing its map while we read it. So it is done in three steps:
  *
  *   list      what /proc/self/maps shows that is in no region
- *   register  each stretch, and the hole behind it: a mapping that grew there meanwhile must not be
- *             registered in part, since mremap(2) refuses what lies in two mappings
+ *   register  each stretch, and the hole behind it (claim.h)
  *   settle    what there is in a stretch now, and whether it is ours: the kernel is asked to place
  *             a zero page where we know of none, and refuses outside of what we have registered.
  *             If no change was on its way before and after, all of that mapping was registered and
@@ -18,7 +17,7 @@
 #include "pager/adopt.h"
 
 #include "common/base/clock.h"
-#include "pager/exclude.h"
+#include "pager/claim.h"
 #include "pager/guard.h"
 #include "pager/look.h"
 #include "pager/maps.h"
@@ -42,12 +41,6 @@
 #define GROWN_PAGES 256u /* grown by mprotect(2), the address space is as large as before */
 
 #define NO_LIMIT UINT64_MAX
-
-/* Part of a mapping that is in no region yet. */
-struct stretch {
-	uint64_t start, end;
-	uint64_t limit; /* end of the hole behind it; `end` if something else follows there */
-};
 
 struct adopter {
 	struct engine *engine;
@@ -84,12 +77,6 @@ int adopt_open(struct engine *engine)
 
 /* ---- list ---- */
 
-static bool is_ours(const struct maps_entry *entry)
-{
-	return entry->end <= PAGE_TABLE_END &&
-	       (maps_is_reserved(entry) || maps_is_adoptable(entry));
-}
-
 /* The hole behind the stretch listed last ends here; the stack grows into the one below it. */
 static void end_hole(struct adopter *adopter, const struct maps_entry *entry)
 {
@@ -108,7 +95,7 @@ static void list_entry(void *arg, const struct maps_entry *entry)
 	if (adopter->listed_count)
 		end_hole(adopter, entry);
 	for (uint64_t at = entry->start;
-	     is_ours(entry) && at < entry->end &&
+	     claim_wants(entry) && at < entry->end &&
 	     exclude_next_allowed(&adopter->exclude, at, entry->end, &part);
 	     at = part.end) {
 		if (adopter->listed_count == MAX_LISTED)
@@ -161,55 +148,6 @@ static int list(struct adopter *adopter)
 
 /* ---- register ---- */
 
-static void register_stretch(struct adopter *adopter, struct stretch *stretch)
-{
-	int uffd = adopter->engine->uffd;
-	bool protect = !adopter->engine->caps.move;
-	int err = uffd_register(uffd, stretch->start, stretch->limit - stretch->start, protect);
-
-	if (err && stretch->limit > stretch->end) { /* not a hole any more */
-		stretch->limit = stretch->end;
-		err = uffd_register(uffd, stretch->start, stretch->end - stretch->start, protect);
-	}
-	if (err) /* gone, or the program has a userfaultfd there */
-		stretch->limit = stretch->start;
-}
-
-/* A mapping at `at`, ours by its kind, that ends or begins at the border and is in no region. */
-static bool is_other_half(struct adopter *adopter, uint64_t border, uint64_t at,
-			  struct maps_entry *out)
-{
-	struct engine *engine = adopter->engine;
-	struct region part;
-	bool is_known;
-
-	if (maps_find(engine->maps_fd, adopter->maps, at, out) || out->start > at ||
-	    !is_ours(out) || (out->start != border && out->end != border) ||
-	    !exclude_next_allowed(&adopter->exclude, out->start, out->end, &part) ||
-	    part.start != out->start || part.end != out->end)
-		return false;
-	engine_lock(engine);
-	is_known = regions_contain(&engine->regions, at);
-	engine_unlock(engine);
-	return !is_known;
-}
-
-/*
- * What the program has mapped since we read its map may lie across a border of what has just been
- * registered, and is two mappings then, which mremap(2) refuses. So the other half follows at once;
- * the next turn enters it. That leaves some microseconds, which the kernel offers no way around.
- */
-static void mend_border(struct adopter *adopter, uint64_t border, uint64_t at)
-{
-	struct maps_entry entry;
-
-	if (!is_other_half(adopter, border, at, &entry))
-		return;
-	if (uffd_register(adopter->engine->uffd, entry.start, entry.end - entry.start,
-			  !adopter->engine->caps.move) == 0)
-		adopter->changed = true;
-}
-
 /*
  * While the donors are being connected another thread of the engine maps memory, which must not be
  * registered with a hole.
@@ -221,20 +159,21 @@ static bool holes_are_free(const struct engine *engine)
 
 static void register_all(struct adopter *adopter)
 {
+	const struct claim claim = {adopter->engine, &adopter->exclude, adopter->maps};
 	bool with_holes = holes_are_free(adopter->engine);
 	unsigned kept = 0;
 
 	for (unsigned i = 0; i < adopter->wanted_count; i++) {
 		struct stretch stretch = adopter->wanted[i];
+		enum claimed claimed;
 
 		if (stretch.limit > PAGE_TABLE_END || !with_holes)
 			stretch.limit = stretch.end;
-		register_stretch(adopter, &stretch);
-		if (stretch.limit == stretch.start)
-			continue;
-		mend_border(adopter, stretch.start, stretch.start - 1);
-		mend_border(adopter, stretch.limit, stretch.limit);
-		adopter->wanted[kept++] = stretch;
+		claimed = claim_stretch(&claim, &stretch);
+		if (claimed == CLAIM_DONE || claimed == CLAIM_MORE)
+			adopter->wanted[kept++] = stretch;
+		if (claimed == CLAIM_CHANGED || claimed == CLAIM_MORE)
+			adopter->changed = true;
 	}
 	adopter->wanted_count = kept;
 }
@@ -270,7 +209,7 @@ static void find(struct adopter *adopter, const struct stretch *stretch)
 		if (maps_find(adopter->engine->maps_fd, adopter->maps, at, &entry) ||
 		    entry.start >= stretch->limit)
 			return;
-		if (is_ours(&entry))
+		if (claim_wants(&entry))
 			find_in(adopter, &entry, entry.start > at ? entry.start : at,
 				entry.end < stretch->limit ? entry.end : stretch->limit);
 	}

@@ -22,6 +22,7 @@
 #include "pager/config.h"
 #include "pager/exits.h"
 #include "pager/fifo.h"
+#include "pager/gate.h"
 #include "pager/guard.h"
 #include "pager/locked.h"
 #include "pager/page_table.h"
@@ -62,6 +63,7 @@ struct engine {
 	struct store *store;
 	struct stats_page *stats;
 
+	struct gate moves; /* mremap(3) by the program: see claim.h */
 	struct lock map_lock;
 	_Atomic uint32_t lock_wanted; /* others than the take-out thread that wait for it */
 	struct page_table *table;

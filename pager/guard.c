@@ -1,11 +1,13 @@
 #include "pager/guard.h"
 
-#include "pager/engine.h"
-#include "pager/maps.h"
+#include "pager/claim.h"
 #include "pager/own.h"
 
 #include <errno.h>
 #include <sys/mman.h>
+
+/* The second closes what has grown during the first. */
+#define SHUT_PASSES 2u
 
 int guard_start(struct engine *engine)
 {
@@ -17,10 +19,11 @@ int guard_start(struct engine *engine)
 	atomic_store(&guard->open, true);
 	guard->all_through = true;
 	guard->maps = own_alloc(MAPS_BUFFER_BYTES);
+	guard->found = own_alloc(MAPS_BUFFER_BYTES + MAPS_NAME_BYTES);
 	guard->maps_fd = maps_open();
 	if (guard->maps_fd < 0)
 		return guard->maps_fd;
-	return guard->maps ? 0 : -ENOMEM;
+	return guard->maps && guard->found ? 0 : -ENOMEM;
 }
 
 static void advise(uint64_t start, uint64_t end, int advice)
@@ -30,22 +33,50 @@ static void advise(uint64_t start, uint64_t end, int advice)
 
 /* ---- shut ---- */
 
+static bool is_stage(const struct stage *stage, const struct maps_entry *entry)
+{
+	return entry->start - stage->base < stage_bytes(stage);
+}
+
 void guard_add(struct engine *engine, uint64_t start, uint64_t end)
 {
 	struct guard *guard = &engine->guard;
+	struct maps_entry entry;
 
 	if (!guard->needed || guard_is_open(guard)) /* then it is closed with all others */
 		return;
-	advise(start, end, MADV_DONTFORK);
+	for (uint64_t at = start; at < end; at = entry.end) {
+		if (maps_find(guard->maps_fd, guard->found, at, &entry) || entry.start >= end)
+			return;
+		if (claim_wants(&entry))
+			advise(entry.start, entry.end, MADV_DONTFORK);
+	}
+}
+
+/* Also what adjoins it: a mapping that grew as its old end was closed. They are joined again. */
+static void shut_mapping(void *arg, const struct maps_entry *entry)
+{
+	struct engine *engine = arg;
+	struct guard *guard = &engine->guard;
+
+	if (entry->shared || is_stage(&engine->stage, entry))
+		return;
+	if (!regions_touch(&engine->regions, entry->start, entry->end) &&
+	    !(entry->start == guard->shut_to && claim_wants(entry)))
+		return;
+	advise(entry->start, entry->end, MADV_DONTFORK);
+	guard->shut_to = entry->end;
 }
 
 static void shut(struct engine *engine)
 {
 	struct guard *guard = &engine->guard;
-	const struct regions *regions = &engine->regions;
 
-	for (unsigned i = 0; i < regions->count; i++)
-		advise(regions->list[i].start, regions->list[i].end, MADV_DONTFORK);
+	for (unsigned pass = 0; pass < SHUT_PASSES; pass++) {
+		guard->shut_to = 0;
+		if (maps_each(guard->maps_fd, guard->maps, shut_mapping, engine))
+			engine_end(engine, "/proc/self/maps cannot be read after a fork", 0);
+	}
 	atomic_store(&guard->open, false);
 	guard->all_through = false;
 }
@@ -65,9 +96,9 @@ void guard_shut(struct engine *engine)
 
 static void open_mapping(void *arg, const struct maps_entry *entry)
 {
-	const struct stage *stage = &((const struct engine *)arg)->stage;
+	const struct engine *engine = arg;
 
-	if (!entry->shared && entry->start - stage->base >= stage_bytes(stage))
+	if (!entry->shared && !is_stage(&engine->stage, entry))
 		advise(entry->start, entry->end, MADV_DOFORK);
 }
 

@@ -13,7 +13,8 @@
  * madvise(2) acts on whatever is mapped: what is closed just while one thread unmaps it and another
  * maps something else there may be that other thing, which may then be moved anywhere, and nobody
  * tells of it. A mapping that has grown is adopted only to its old end. So all private memory is
- * opened, whatever the books say of it; also what the program had made MADV_DONTFORK itself.
+ * opened, whatever the books say of it; also what the program had made MADV_DONTFORK itself. And
+ * mappings are closed as a whole: one that is closed in part is two, which mremap(2) refuses.
  */
 #ifndef PAGER_GUARD_H
 #define PAGER_GUARD_H
@@ -31,14 +32,19 @@ struct guard {
 	bool needed;	   /* set once */
 	_Atomic bool open; /* only where it is needed */
 	bool all_through;  /* nothing that is adopted is closed any more */
+	uint64_t shut_to;  /* while closing: end of what was closed last */
 	int maps_fd;	   /* of maps_open() */
-	char *maps;	   /* for maps_each() */
+	char *maps;	   /* for maps_each(), without map_lock */
+	char *found;	   /* for maps_find() */
 };
 
 /* Before anything is adopted. */
 int guard_start(struct engine *engine) MUST_CHECK;
 
-/* For a range that has just come into the regions. Under map_lock. */
+/*
+ * For a range that has just been registered, or has come into the regions: closes the mappings that
+ * are there, whole. Under map_lock.
+ */
 void guard_add(struct engine *engine, uint64_t start, uint64_t end);
 
 /*

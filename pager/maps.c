@@ -93,6 +93,13 @@ bool maps_is_reserved(const struct maps_entry *entry)
 	return entry->name_len == 0 || name_begins(entry, "[anon:");
 }
 
+bool maps_is_read_only(const struct maps_entry *entry)
+{
+	if (!entry->read || entry->write || entry->exec || entry->shared || entry->inode)
+		return false;
+	return entry->name_len == 0 || name_begins(entry, "[heap]") || name_begins(entry, "[anon:");
+}
+
 bool maps_is_stack(const struct maps_entry *entry)
 {
 	return name_begins(entry, "[stack]");
@@ -174,7 +181,7 @@ struct procmap_query {
 #define QUERY_COVERING_OR_NEXT 0x10u
 #define PROCMAP_QUERY _IOWR('f', 17, struct procmap_query)
 
-static int query(int fd, char *buffer, uint64_t address, struct maps_entry *out)
+int maps_query(int fd, char *buffer, uint64_t address, struct maps_entry *out)
 {
 	struct procmap_query query = {
 		.size = sizeof(query),
@@ -238,7 +245,7 @@ static int search_all(int fd, char *buffer, uint64_t address, struct maps_entry 
 
 int maps_find(int fd, char *buffer, uint64_t address, struct maps_entry *out)
 {
-	int err = query(fd, buffer, address, out);
+	int err = maps_query(fd, buffer, address, out);
 
 	return err == -ENOTTY ? search_all(fd, buffer, address, out) : err;
 }

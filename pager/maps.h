@@ -34,6 +34,12 @@ bool maps_is_adoptable(const struct maps_entry *entry);
  */
 bool maps_is_reserved(const struct maps_entry *entry);
 
+/*
+ * Private, anonymous, and not to be written until the program opens it: perhaps part of a mapping
+ * that it has closed for a moment. Pure.
+ */
+bool maps_is_read_only(const struct maps_entry *entry);
+
 bool maps_is_stack(const struct maps_entry *entry);
 
 #define MAPS_BUFFER_BYTES (64u * 1024)
@@ -56,6 +62,8 @@ int maps_each(int fd, char *buffer, maps_fn *fn, void *arg) MUST_CHECK;
  * (PROCMAP_QUERY); before that all of the map is read.
  */
 int maps_find(int fd, char *buffer, uint64_t address, struct maps_entry *out) MUST_CHECK;
+/* The same, but for -ENOTTY before Linux 6.11. */
+int maps_query(int fd, char *buffer, uint64_t address, struct maps_entry *out) MUST_CHECK;
 
 /*
  * KiB of the process that are pinned for long, or locked (/proc/self/status; proc_pid_status(5)); 0

@@ -265,6 +265,30 @@ static void a_reservation_is_told_apart(void)
 	}
 }
 
+static void what_is_closed_for_writing_is_told_by_its_kind(void)
+{
+	static const char *const ours[] = {"1000-2000 r--p 00000000 00:00 0 ",
+					   "1000-2000 r--p 00000000 00:00 0 [heap]",
+					   "1000-2000 r--p 00000000 00:00 0 [anon:cage]"};
+	static const char *const others[] = {HEAP,
+					     ANON,
+					     "1000-2000 ---p 00000000 00:00 0 ",
+					     "1000-2000 r--s 00000000 00:00 0 ",
+					     "1000-2000 r-xp 00000000 00:00 0 ",
+					     "1000-2000 r--p 00000000 00:00 0 [vvar]",
+					     "1000-2000 r--p 00001000 fd:01 1314583 /lib/libc.so"};
+	struct maps_entry entry;
+
+	for (unsigned i = 0; i < ARRAY_LEN(ours); i++) {
+		CU_ASSERT_TRUE_FATAL(parse(ours[i], &entry));
+		CU_ASSERT_TRUE(maps_is_read_only(&entry));
+	}
+	for (unsigned i = 0; i < ARRAY_LEN(others); i++) {
+		CU_ASSERT_TRUE_FATAL(parse(others[i], &entry));
+		CU_ASSERT_FALSE(maps_is_read_only(&entry));
+	}
+}
+
 /* What is asked for by address is what reading all of the map shows. */
 static void a_mapping_is_found_by_an_address_in_it_or_before_it(void)
 {
@@ -351,6 +375,7 @@ int main(void)
 		SUITE_TEST(its_own_heap_is_adoptable),
 		SUITE_TEST(a_map_larger_than_the_buffer_is_read_whole),
 		SUITE_TEST(a_reservation_is_told_apart),
+		SUITE_TEST(what_is_closed_for_writing_is_told_by_its_kind),
 		SUITE_TEST(a_mapping_is_found_by_an_address_in_it_or_before_it),
 		SUITE_TEST(usage_grows_with_what_is_touched),
 		SUITE_TEST(pinned_memory_is_read_from_its_line),

@@ -1,0 +1,32 @@
+/*
+ * Between the program's callers of mremap(3) and the engine, when it registers memory: any number
+ * of callers are inside, or the engine has closed it. A caller in the kernel waits for the fault
+ * thread only, which never waits here.
+ *
+ * Neither side waits for ever: a thread can be stopped inside, by a debugger. Then the other goes
+ * on without, and all that is lost is the protection against what claim.h is about.
+ */
+#ifndef PAGER_GATE_H
+#define PAGER_GATE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define GATE_CLOSE_MS 50u  /* for those inside to leave */
+#define GATE_ENTER_MS 500u /* for it to open */
+
+/* All zero: open, and nobody is inside. */
+struct gate {
+	_Atomic uint32_t word; /* futex: how many are inside, and whether it is closed */
+};
+
+/* A thread of the program, with its signals blocked: it must leave. */
+void gate_enter(struct gate *gate);
+void gate_leave(struct gate *gate);
+
+/* One thread of the engine at a time. Whether all have left. */
+bool gate_close(struct gate *gate);
+void gate_open(struct gate *gate);
+
+#endif
