@@ -44,12 +44,18 @@ struct todo {
 
 /* A child that is being given what is out of its memory: see heir.h. */
 #define HEIR_CHANGES 256u
+#define HEIRS 16u
 
-struct inheritance {
+struct heir {
 	int child;	  /* its userfaultfd */
-	const char *why;  /* some of it could not be given; NULL: all could */
 	uint32_t changes; /* of its map since then, that have been read */
 	struct uffd_event change[HEIR_CHANGES];
+};
+
+struct inheritance {
+	struct heir heirs[HEIRS]; /* the first is being filled; its descendants come after it */
+	uint32_t count;
+	const char *why; /* some of it could not be given; NULL: all could */
 	uint32_t pages, ios, done;
 	uint64_t addresses[EXTRA_PAGES]; /* to be read, into fault->extra */
 	uint32_t slots[EXTRA_PAGES];

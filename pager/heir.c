@@ -14,7 +14,7 @@
 
 /* ---- where it belongs ---- */
 
-uint64_t heir_follow(const struct inheritance *to, uint64_t address)
+uint64_t heir_follow(const struct heir *to, uint64_t address)
 {
 	for (uint32_t i = 0; i < to->changes; i++) {
 		const struct uffd_event *change = &to->change[i];
@@ -37,18 +37,31 @@ static void fail(struct inheritance *to, const char *why)
 		to->why = why;
 }
 
+/* What it had, and had not, its child has and has not. */
+static void add_descendant(struct inheritance *to, int child)
+{
+	if (to->count == HEIRS) {
+		fail(to, WHY "it made too many itself before it had all");
+		close(child);
+		return;
+	}
+	to->heirs[to->count] = to->heirs[0];
+	to->heirs[to->count++].child = child;
+}
+
 /* Its faults are served by what is placed, or when its descriptor is closed. */
 static void note(struct inheritance *to, const struct uffd_event *event)
 {
+	struct heir *heir = &to->heirs[0];
+
 	if (event->kind == UFFD_FORK) {
-		fail(to, WHY "it made one itself before it had all");
-		close(event->child);
+		add_descendant(to, event->child);
 	} else if (event->kind == UFFD_REMAP || event->kind == UFFD_UNMAP ||
 		   event->kind == UFFD_REMOVE) {
-		if (to->changes == HEIR_CHANGES)
+		if (heir->changes == HEIR_CHANGES)
 			fail(to, WHY "it changed its map too often before it had all");
 		else
-			to->change[to->changes++] = *event;
+			heir->change[heir->changes++] = *event;
 	}
 }
 
@@ -56,7 +69,7 @@ static void note(struct inheritance *to, const struct uffd_event *event)
 static bool read_changes(struct inheritance *to)
 {
 	struct uffd_event events[UFFD_READ_MAX];
-	int n = uffd_read(to->child, events, UFFD_READ_MAX);
+	int n = uffd_read(to->heirs[0].child, events, UFFD_READ_MAX);
 
 	for (int i = 0; i < n; i++)
 		note(to, &events[i]);
@@ -64,17 +77,18 @@ static bool read_changes(struct inheritance *to)
 }
 
 /*
- * ENOENT, ESRCH: the child has dropped it, or ended. EEXIST cannot be. A mapping that has gone a
- * moment ago may not have been reported yet.
+ * ENOENT, ESRCH: the child has dropped it, or ended. EEXIST: the one that made this child had got
+ * it already. A mapping that has gone a moment ago may not have been reported yet.
  */
 static void give(struct inheritance *to, uint64_t address, const void *from)
 {
+	const struct heir *heir = &to->heirs[0];
 	uint64_t since = clock_ns(), at, done;
 	int err;
 
-	while (!to->why && (at = heir_follow(to, address))) {
-		err = uffd_copy(to->child, at, from, PAGE_BYTES, &done);
-		if (err == -ENOENT && uffd_is_changing(to->child, at))
+	while (!to->why && (at = heir_follow(heir, address))) {
+		err = uffd_copy(heir->child, at, from, PAGE_BYTES, &done);
+		if (err == -ENOENT && uffd_is_changing(heir->child, at))
 			err = -EAGAIN;
 		if (err == -ENOMEM)
 			fail(to, WHY "there is no room left");
@@ -191,11 +205,27 @@ static void poison(void *arg, struct page *page, uint64_t address)
 	uint64_t at;
 
 	for (unsigned tries = 0; err == -EAGAIN && tries < 1000; tries++) {
-		at = heir_follow(to, address);
-		err = at ? uffd_poison(to->child, at, PAGE_BYTES) : 0;
+		at = heir_follow(&to->heirs[0], address);
+		err = at ? uffd_poison(to->heirs[0].child, at, PAGE_BYTES) : 0;
 		if (err == -EAGAIN)
 			(void)read_changes(to);
 	}
+}
+
+/* What is missing when the descriptor is closed was never touched: zeros, by the kernel. */
+static void fill_first(struct fault_thread *fault)
+{
+	struct inheritance *to = &fault->heirs;
+
+	to->pages = 0;
+	if (!to->why) {
+		engine_each_page(fault->engine, inherit, fault);
+		give_listed(fault);
+	}
+	if (to->why)
+		engine_each_page(fault->engine, poison, fault);
+	close(to->heirs[0].child);
+	to->heirs[0] = to->heirs[--to->count];
 }
 
 void heir_fill(struct fault_thread *fault, int child)
@@ -203,14 +233,12 @@ void heir_fill(struct fault_thread *fault, int child)
 	struct inheritance *to = &fault->heirs;
 
 	atomic_fetch_add(&fault->engine->forks, 1);
-	to->child = child;
 	to->why = NULL;
-	to->pages = to->changes = 0;
-	engine_each_page(fault->engine, inherit, fault);
-	give_listed(fault);
-	if (to->why) {
-		engine_each_page(fault->engine, poison, fault);
+	to->count = 1;
+	to->heirs[0].child = child;
+	to->heirs[0].changes = 0;
+	while (to->count)
+		fill_first(fault);
+	if (to->why)
 		engine_end(fault->engine, to->why, 0);
-	}
-	close(child); /* what is missing now was never touched: zeros, by the kernel */
 }

@@ -7,7 +7,8 @@
  * The child runs meanwhile. Who of it touches a hole waits for us, and who changes its map waits
  * until that is read from the descriptor: until then nothing can be placed (EAGAIN). So its changes
  * are read, and pages follow them: what the child has dropped is not given, what it has moved is
- * given at the new place.
+ * given at the new place. A child that it makes itself meanwhile has the holes that it had, and is
+ * filled after it in the same way: from its own descriptor, and with the changes up to then.
  *
  * If something cannot be given the child is left with SIGBUS in its place (UFFDIO_POISON), and the
  * parent ends with a line: on older kernels the child would read zeros.
@@ -17,13 +18,13 @@
 
 #include "pager/fault.h"
 
-/* Fault thread, under map_lock. Closes `child`. */
+/* The child, and those that it makes meanwhile. Fault thread, under map_lock. Closes `child`. */
 void heir_fill(struct fault_thread *fault, int child);
 
 /* A read into `extra` has failed. */
 void heir_lost(struct fault_thread *fault);
 
 /* Of `change[0..changes)`: where what was at `address` is now; 0: nowhere. Pure. */
-uint64_t heir_follow(const struct inheritance *to, uint64_t address) MUST_CHECK;
+uint64_t heir_follow(const struct heir *to, uint64_t address) MUST_CHECK;
 
 #endif

@@ -12,21 +12,23 @@
  */
 #include "pager/take.h"
 
+#include "common/base/clock.h"
 #include "pager/move.h"
 #include "pager/own.h"
 #include "pager/pagemap.h"
 #include "pager/thread.h"
+#include "pager/unshare.h"
 #include "pager/write.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #define VICTIMS WRITER_PAGES
 #define RUNS_PER_LOCK 8u /* single pages cost 1 us each under the lock; faults wait for it */
 #define NAP_NS 200000u
 #define LONG_NAP_NS 20000000u /* when all there is has been tried in vain */
+#define VAIN_NS 400000u	      /* of trying again, between two of those */
 #define SOME_RUNS 32u	      /* by the fault thread: other faults wait meanwhile */
 
 struct take {
@@ -34,8 +36,7 @@ struct take {
 	struct lock lock;	   /* guards all below, and the tail of the staging area */
 	uint32_t victims[VICTIMS]; /* popped, still marked as queued */
 	uint32_t victim_count;
-	uint64_t shared[VICTIMS]; /* addresses that fork has left shared */
-	uint32_t shared_count;
+	struct unshare unshare;	  /* what fork has left shared */
 	uint32_t longest;	  /* run that was one mapping lately; without UFFDIO_MOVE */
 	bool draining;		  /* the thread is on the way down to the mark `low`; its own */
 	bool waits;		  /* the writer, for slots, as the care thread knows */
@@ -90,9 +91,8 @@ static void refused(struct take *take, uint32_t id, int err)
 		return;
 	}
 	stats_count(&engine->stats->refused, 1);
-	if (err == -EBUSY && take->shared_count < VICTIMS &&
-	    atomic_load_explicit(&engine->forks, memory_order_relaxed))
-		take->shared[take->shared_count++] = page_address(engine->table, id);
+	if (err == -EBUSY && atomic_load_explicit(&engine->forks, memory_order_relaxed))
+		unshare_note(&take->unshare, page_address(engine->table, id));
 	if (!fifo_push(engine->order, id))
 		page_set_queued(engine->table, page, false);
 }
@@ -204,33 +204,6 @@ static int remap_some(struct take *take, uint32_t *i, unsigned *left, unsigned *
 	return 0;
 }
 
-static bool is_resident(struct engine *engine, uint64_t address)
-{
-	const struct page *page;
-	bool resident;
-
-	engine_lock_last(engine);
-	page = page_find(engine->table, address);
-	resident = page && page->state == PAGE_RESIDENT;
-	engine_unlock(engine);
-	return resident;
-}
-
-/*
- * After a fork pages are shared copy-on-write, or were until the child went; the kernel moves only
- * pages that it knows to be exclusive. Writing nothing to them makes them so (madvise(2)). Not
- * under the lock: the page may be gone by now, and then this is a fault like any other. But what
- * the fault thread has noted a while ago may be something else entirely.
- */
-static void make_exclusive(struct take *take)
-{
-	for (uint32_t i = 0; i < take->shared_count; i++)
-		if (is_resident(take->engine, take->shared[i]))
-			(void)madvise((void *)(uintptr_t)take->shared[i], PAGE_BYTES,
-				      MADV_POPULATE_WRITE);
-	take->shared_count = 0;
-}
-
 static int move_runs(struct take *take, uint32_t *i, unsigned *left, unsigned *moved_pages)
 {
 	int err;
@@ -254,6 +227,7 @@ static void pass_over_left(struct engine *engine)
 static unsigned take_out(struct take *take, unsigned runs)
 {
 	struct engine *engine = take->engine;
+	uint64_t end_ns = take->all_in_vain ? clock_ns() + VAIN_NS : 0;
 	unsigned moved = 0;
 	uint64_t first;
 	uint32_t i = 0;
@@ -265,7 +239,7 @@ static unsigned take_out(struct take *take, unsigned runs)
 	while (!err && runs && (i == 0 || i < take->victim_count)) {
 		err = engine->caps.move ? move_runs(take, &i, &runs, &moved)
 					: remap_some(take, &i, &runs, &moved);
-		if (!take->victim_count)
+		if (!take->victim_count || (end_ns && clock_ns() > end_ns))
 			break;
 	}
 	memmove(take->victims, take->victims + i,
@@ -385,7 +359,7 @@ static unsigned turn(struct take *take)
 		return did;
 	lock_acquire(&take->lock);
 	did += step(take, VICTIMS);
-	make_exclusive(take);
+	unshare_all(take->engine, &take->unshare);
 	lock_release(&take->lock);
 	return did;
 }

@@ -6,4 +6,4 @@ $(O)/tests/integration/prog_$(1): %: %.o $(call objs,$(wildcard tests/integratio
 	$$(Q)$$(CC) $$(LDFLAGS_ALL) $$^ $$(URING) -lsystemd -ljansson -o $$@
 endef
 
-$(foreach name,donor_client hostile stress system_calls,$(eval $(call of_several,$(name))))
+$(foreach name,donor_client fork hostile stress system_calls,$(eval $(call of_several,$(name))))

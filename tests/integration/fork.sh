@@ -8,7 +8,8 @@
 
 MIB=$(sized 12 48 192)
 LOCAL=$(sized 8 12 48)M
-WAYS=(fork quiet _Fork clone clone_changes vfork system popen posix_spawn daemon twice threads)
+WAYS=(fork quiet _Fork clone clone_changes clone_clones clone_forks vfork system popen posix_spawn
+	daemon twice threads)
 PYTHON=/usr/bin/python3
 
 # forked TRANSPORT COMMAND...

@@ -12,9 +12,12 @@
 #include <stdio.h>
 #include <unistd.h>
 
-/* For a program that has more to say before the text, or something to do after it. */
-static void (*give_up_first)(void);
-static void (*give_up_last)(void);
+/*
+ * For a program that has more to say before the text, or something to do after it. Weak: one for
+ * all files of a program.
+ */
+void (*give_up_first)(void) __attribute__((weak));
+void (*give_up_last)(void) __attribute__((weak));
 
 static inline NORETURN PRINTF_LIKE(1, 2) void give_up(const char *fmt, ...)
 {

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-static struct inheritance to;
+static struct heir to;
 
 static void begin(void)
 {
