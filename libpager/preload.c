@@ -3,8 +3,8 @@
  * for, and starts to watch. Nothing asked for: nothing done (a program that links with us for the
  * API).
  */
+#include "libpager/front.h"
 #include "libpager/host.h"
-#include "libpager/mremap.h"
 #include "libpager/require.h"
 #include "pager/recall.h"
 
@@ -81,7 +81,7 @@ static void __attribute__((constructor)) start(void)
 	int saved = errno;
 	int err;
 
-	mremap_init();
+	front_init();
 	config_init(&config);
 	err = config_from_env(&config, secure_getenv, why);
 	host_log_open(&config);

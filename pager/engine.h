@@ -55,10 +55,11 @@ struct adopter;
 
 struct engine {
 	struct config config;  /* constant after start */
-	struct uffd_caps caps; /* constant once active, as the next four */
+	struct uffd_caps caps; /* constant once active, as the next five */
 	struct budget budget;
 	int uffd, trash_uffd;
 	int usage_fd, maps_fd, status_fd, pagemap_fd; /* of /proc/self; see maps.h, pagemap.h */
+	bool guards; /* this kernel has MADV_GUARD_INSTALL: see pagemap.h */
 	int wake_fd; /* eventfd: ends a sleep of the fault thread */
 	struct store *store;
 	struct stats_page *stats;

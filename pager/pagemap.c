@@ -7,14 +7,22 @@
 #include <linux/ioctl.h>
 #include <linux/types.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define PRESENT ((uint64_t)1 << 63)
 #define SWAPPED ((uint64_t)1 << 62)
 #define OF_FILE ((uint64_t)1 << 61)
 #define PROTECTED ((uint64_t)1 << 57)
+#define GUARDED \
+	((uint64_t)1 << 58) /* MADV_GUARD_INSTALL; Linux 6.15, which shows it as swapped, too */
 
-/* Newer than the headers of Debian 12; from include/uapi/linux/fs.h of Linux 6.7. */
+/* Newer than the headers of Debian 12, as what follows; this from Linux 6.13. */
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#endif
+
+/* From include/uapi/linux/fs.h of Linux 6.7. */
 struct pagemap_region {
 	__u64 start;
 	__u64 end;
@@ -61,7 +69,22 @@ bool pagemap_is_of_file(uint64_t entry)
 
 bool pagemap_is_there(uint64_t entry)
 {
-	return entry & (PRESENT | SWAPPED);
+	return entry & (PRESENT | SWAPPED) && !(entry & GUARDED);
+}
+
+bool pagemap_has_guards(void)
+{
+	return madvise(NULL, 0, MADV_GUARD_INSTALL) == 0; /* of nothing: is the advice known? */
+}
+
+unsigned pagemap_free(int fd, uint64_t start, unsigned pages)
+{
+	uint64_t entries[PAGEMAP_FREE_MAX];
+	unsigned n = pagemap_read(fd, start, pages, entries), i = 0;
+
+	while (i < n && !(entries[i] & (PRESENT | SWAPPED)))
+		i++;
+	return i;
 }
 
 bool pagemap_is_protected(uint64_t entry)

@@ -22,6 +22,15 @@ unsigned pagemap_read(int fd, uint64_t start, unsigned pages, uint64_t *entries)
 /* In memory, or swapped out by the kernel. */
 bool pagemap_is_there(uint64_t entry);
 
+/*
+ * Guards (MADV_GUARD_INSTALL, madvise(2); Linux 6.13) are no pages, but UFFDIO_COPY puts pages in
+ * their place. Whether this kernel has them; and how many of `pages` pages (64 at most) from
+ * `start` on are neither there nor guarded.
+ */
+#define PAGEMAP_FREE_MAX 64u
+bool pagemap_has_guards(void);
+unsigned pagemap_free(int fd, uint64_t start, unsigned pages);
+
 /* In memory, and protected by UFFDIO_WRITEPROTECT; before Linux 5.13 never. */
 bool pagemap_is_protected(uint64_t entry);
 

@@ -73,6 +73,8 @@ static enum served place_fresh(struct fault_thread *fault, const struct todo *to
 	if (engine_used(engine) + want > engine->budget.high)
 		want = 1;
 	n = fresh_run(engine, todo->address, want);
+	if (n > 1 && engine->guards)
+		n = 1 + pagemap_free(engine->pagemap_fd, todo->address + PAGE_BYTES, n - 1);
 	err = uffd_copy(engine->uffd, todo->address, fault->zeros, n * PAGE_BYTES, &done);
 	if (err == -EEXIST && !done) {
 		uffd_wake(engine->uffd, todo->address, PAGE_BYTES);

@@ -70,6 +70,7 @@ static int open_proc(struct engine *engine)
 	engine->status_fd = maps_open_status();
 	if (engine->status_fd < 0)
 		return engine->status_fd;
+	engine->guards = pagemap_has_guards();
 	engine->pagemap_fd = pagemap_open();
 	return engine->pagemap_fd < 0 ? engine->pagemap_fd : 0;
 }

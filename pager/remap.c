@@ -70,7 +70,7 @@ static int move(const struct remap *remap, const struct stage *stage)
 {
 	uint64_t to = stage_address(stage, remap->place);
 
-	/* Not mremap(3): that is in front of the program's calls (libpager/mremap.c). */
+	/* Not mremap(3): that is in front of the program's calls (libpager/front.h). */
 	return syscall(SYS_mremap, remap->source, remap->bytes, remap->bytes,
 		       MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to) == -1
 		       ? -errno

@@ -6,7 +6,7 @@
 
 ALLOCATORS=(libjemalloc.so.2 libtcmalloc_minimal.so.4 libmimalloc.so.2)
 PYTHON=/usr/bin/python3
-ITEMS=$(sized 40000 100000 600000)
+ITEMS=$(sized 90000 100000 600000)
 
 [ -x $PYTHON ] || skip "no $PYTHON"
 

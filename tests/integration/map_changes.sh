@@ -6,7 +6,7 @@
 
 MIB=$(sized 20 36 144)
 LOCAL=$(sized 8 9 36)M
-PARTS=(map map_advice map_access map_kinds)
+PARTS=(map map_advice map_access map_kinds map_silent)
 
 # went TRANSPORT MOVE PART
 went() {

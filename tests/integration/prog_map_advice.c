@@ -1,10 +1,10 @@
 /*
  * Gives the kernel advice about memory that is out (madvise), and forks under it: see ways.h.
  */
+#include "tests/integration/expect.h"
 #include "tests/integration/ways.h"
 
 #include <sched.h>
-#include <setjmp.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -268,28 +268,6 @@ static void collapse(void)
 }
 
 /* ---- children ---- */
-
-static sigjmp_buf back;
-static void *volatile fault_address;
-
-static void on_fault(int number, siginfo_t *info, void *context UNUSED)
-{
-	fault_address = info->si_code == SEGV_MAPERR ? info->si_addr : NULL;
-	siglongjmp(back, number);
-}
-
-static void expect_unmapped(const uint64_t *at)
-{
-	struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO}, old;
-
-	must(sigaction(SIGSEGV, &action, &old) == 0, "sigaction");
-	if (sigsetjmp(back, 1) == 0)
-		give_up("%p can be read: %#llx", (const void *)at,
-			(unsigned long long)*(const volatile uint64_t *)at);
-	if (fault_address != at)
-		give_up("a fault at %p, not %p", fault_address, (const void *)at);
-	must(sigaction(SIGSEGV, &old, NULL) == 0, "sigaction");
-}
 
 static pid_t by_fork(void)
 {

@@ -57,6 +57,8 @@ void *borrow(size_t bytes);
 /* Until all of it is out, and counts it. May be called by a signal handler. */
 void wait_until_out(const void *at, size_t bytes);
 
+/* Whether this is Linux MAJOR.MINOR or newer. */
+bool kernel_is(unsigned major, unsigned minor);
 pthread_t thread_start(void *(*run)(void *), void *arg);
 uint64_t random_next(void);
 /* How often a way is to do what it does, and where it may make files. */

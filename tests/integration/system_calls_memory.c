@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/utsname.h>
 
 #define WAIT_NS 60000000000u
 #define PATIENCE_S 100 /* for a way; it takes one or two */
@@ -247,6 +248,16 @@ void *borrow(size_t bytes)
 }
 
 /* ---- other threads ---- */
+
+bool kernel_is(unsigned major, unsigned minor)
+{
+	unsigned has_major = 0, has_minor = 0;
+	struct utsname name;
+
+	must(uname(&name) == 0 && sscanf(name.release, "%u.%u", &has_major, &has_minor) == 2,
+	     "uname");
+	return has_major > major || (has_major == major && has_minor >= minor);
+}
 
 pthread_t thread_start(void *(*run)(void *), void *arg)
 {

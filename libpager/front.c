@@ -1,0 +1,119 @@
+#include "libpager/front.h"
+
+#include "libpager/host.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Linux 6.13; newer than the headers of Debian 12. */
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#endif
+
+typedef void *mremap_fn(void *old, size_t old_bytes, size_t new_bytes, int flags, ...);
+typedef int madvise_fn(void *at, size_t bytes, int advice);
+
+static mremap_fn *next_mremap;
+static madvise_fn *next_madvise;
+
+void front_init(void)
+{
+	*(void **)&next_mremap = dlsym(RTLD_NEXT, "mremap");
+	*(void **)&next_madvise = dlsym(RTLD_NEXT, "madvise");
+}
+
+/* ---- mremap ---- */
+
+/* The kernel's own set of signals, and those that pthread_sigmask(3) leaves to the C library. */
+typedef uint64_t mask;
+
+static void set_mask(mask new, mask *old)
+{
+	(void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &new, old, sizeof(new));
+}
+
+static void *move(void *old, size_t old_bytes, size_t new_bytes, int flags, void *to)
+{
+	if (next_mremap)
+		return next_mremap(old, old_bytes, new_bytes, flags, to);
+	return (void *)syscall(SYS_mremap, old, old_bytes, new_bytes, flags, to);
+}
+
+/* A handler could leave with longjmp(3), or call this once more. */
+static void *move_inside(struct gate *gate, void *old, size_t old_bytes, size_t new_bytes,
+			 int flags, void *to)
+{
+	int saved = errno;
+	void *at;
+	mask before = 0;
+
+	set_mask(~(mask)0, &before);
+	gate_enter(gate);
+	errno = saved;
+	at = move(old, old_bytes, new_bytes, flags, to);
+	saved = errno;
+	gate_leave(gate);
+	set_mask(before, NULL);
+	errno = saved;
+	return at;
+}
+
+/*
+ * What it moves must not be two mappings to the kernel only because the engine is registering it
+ * just now (pager/claim.h). realloc(3) does not pass through here: it takes a refusal for want of
+ * room, and copies.
+ */
+__attribute__((visibility("default"))) void *mremap(void *old, size_t old_bytes, size_t new_bytes,
+						    int flags, ...)
+{
+	struct engine *engine = host_engine();
+	va_list more;
+	void *to;
+
+	va_start(more, flags); /* the C library, too, takes it whether it is there or not */
+	to = va_arg(more, void *);
+	va_end(more);
+	if (!engine)
+		return move(old, old_bytes, new_bytes, flags, to);
+	return move_inside(&engine->moves, old, old_bytes, new_bytes, flags, to);
+}
+
+/* ---- madvise ---- */
+
+static int advise(void *at, size_t bytes, int advice)
+{
+	if (next_madvise)
+		return next_madvise(at, bytes, advice);
+	return (int)syscall(SYS_madvise, at, bytes, advice);
+}
+
+/*
+ * A guard drops the page that it takes the place of, and nobody tells the engine, which would put
+ * the page there again when it is fetched ahead, or for a fork. MADV_DONTNEED is reported, and
+ * leaves guards. What was fetched before the engine had read that has gone with it, and the guard
+ * that it had replaced: hence the second time.
+ */
+static int guard(void *at, size_t bytes)
+{
+	int result = advise(at, bytes, MADV_GUARD_INSTALL), saved = errno;
+
+	if (result == 0 || saved == ENOMEM) { /* ENOMEM: with a hole; the rest is guarded */
+		(void)advise(at, bytes, MADV_DONTNEED);
+		(void)advise(at, bytes, MADV_GUARD_INSTALL);
+	}
+	errno = saved;
+	return result;
+}
+
+__attribute__((visibility("default"))) int madvise(void *at, size_t bytes, int advice)
+{
+	if (advice == MADV_GUARD_INSTALL && host_engine())
+		return guard(at, bytes);
+	return advise(at, bytes, advice);
+}
