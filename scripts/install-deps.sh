@@ -47,6 +47,7 @@ check  lua5.4|lua           lua5.4           lua
 check  perl                 perl             perl
 check  java                 default-jdk-headless java-latest-openjdk-devel
 check  node                 nodejs           nodejs
+check  go                   golang-go        golang
 check  sqlite3              sqlite3          sqlite
 check  redis-server         redis-server     valkey-compat-redis
 check  memcached            memcached        memcached
