@@ -7,8 +7,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 /*
  * In the library's own data, which is never adopted; a forked child inherits it, but not the
@@ -16,7 +14,6 @@
  */
 static struct {
 	struct engine *engine;
-	pid_t pid; /* whose it is */
 	struct config config;
 	_Atomic int started;
 	bool handlers;
@@ -24,32 +21,20 @@ static struct {
 
 /*
  * A child of clone(2) by hand or of _Fork(3) has this library's data, but neither the engine's
- * memory nor its threads, and nobody has told us; it is not paged. Something else may be mapped
- * there by now; and the ids of processes are not unique across their namespaces.
+ * memory nor its threads, and nobody has told us; it is not paged. Nothing is changed: a child of
+ * vfork(2) has its parent's memory.
  */
-static bool is_inherited(const struct engine *engine)
-{
-	uintptr_t at = (uintptr_t)engine & ~(uintptr_t)(PAGE_BYTES - 1);
-	unsigned char there;
-
-	return getpid() != host.pid || mincore((void *)at, PAGE_BYTES, &there);
-}
-
-/* Nothing is changed: a child of vfork(2) has its parent's memory. */
 struct engine *host_engine(void)
 {
-	int saved = errno;
-	bool ours = host.engine && !is_inherited(host.engine);
-
-	errno = saved;
-	return ours ? host.engine : NULL;
+	return host.engine && own_is_here() ? host.engine : NULL;
 }
 
 static int start_threads(void)
 {
 	int err = voice_start();
 
-	host.pid = getpid();
+	if (!err)
+		err = own_mark();
 	return err ? err : engine_start(&host.config, &host.engine);
 }
 

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -16,7 +17,7 @@ static struct {
 	dev_t device;
 	ino_t inode;
 	bool known;
-	char path[sizeof(((struct config *)0)->log_file)];
+	char path[PATH_MAX + sizeof(((struct config *)0)->log_file) + 1];
 } out;
 
 static void write_line(int fd, const char *line)
@@ -56,6 +57,18 @@ static void to_nowhere(void *arg UNUSED, enum log_level level UNUSED, const char
 {
 }
 
+/* What says the lines has another working directory than the program. */
+static void set_path(const char *path)
+{
+	size_t len = 0;
+
+	if (path[0] != '/' && getcwd(out.path, PATH_MAX)) {
+		len = strlen(out.path);
+		out.path[len++] = '/';
+	}
+	memcpy(out.path + len, path, strlen(path) + 1);
+}
+
 void host_log_open(const struct config *config)
 {
 	struct stat now;
@@ -66,7 +79,7 @@ void host_log_open(const struct config *config)
 		return;
 	}
 	if (config->log_file[0]) {
-		memcpy(out.path, config->log_file, sizeof(out.path));
+		set_path(config->log_file);
 		voice_set_apart(to_file);
 		return;
 	}

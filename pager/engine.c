@@ -31,6 +31,7 @@
 #define IDLE_NS 10000000u
 #define BUSY_NS 1000000u
 #define CALM_TURNS 50u /* turns without growth before the pause becomes the idle one */
+#define GOODBYE_NS 50000000u
 
 static void count_usage(struct engine *engine, uint64_t *size_pages)
 {
@@ -383,6 +384,52 @@ static uint64_t watching_turn(struct engine *engine)
 	return 1;
 }
 
+/* ---- the end of the program ---- */
+
+enum { GOODBYE_NOT_YET, GOODBYE_WANTED, GOODBYE_SAID, GOODBYE_BY_CALLER };
+
+static void say_goodbye(struct engine *engine)
+{
+	follow_end(engine);
+	if (engine->stats)
+		stats_remove(engine->stats);
+}
+
+static void answer_goodbye(struct engine *engine)
+{
+	if (atomic_load(&engine->goodbye) != GOODBYE_WANTED)
+		return;
+	say_goodbye(engine);
+	atomic_store(&engine->goodbye, GOODBYE_SAID);
+	futex_wake_all(&engine->goodbye);
+}
+
+/* The control thread ends before the program does: what is not paged has nothing to give up. */
+static void leave_goodbye(struct engine *engine)
+{
+	uint32_t wanted = atomic_exchange(&engine->goodbye, GOODBYE_BY_CALLER);
+
+	follow_end(engine);
+	if (wanted == GOODBYE_WANTED)
+		futex_wake_all(&engine->goodbye);
+}
+
+void engine_goodbye(struct engine *engine)
+{
+	uint64_t end_ns = clock_ns() + GOODBYE_NS, now = 0;
+	uint32_t state = GOODBYE_NOT_YET;
+
+	if (atomic_compare_exchange_strong(&engine->goodbye, &state, GOODBYE_WANTED))
+		engine_wake_control(engine);
+	while ((state = atomic_load(&engine->goodbye)) == GOODBYE_WANTED &&
+	       (now = clock_ns()) < end_ns)
+		futex_sleep(&engine->goodbye, GOODBYE_WANTED, end_ns - now);
+	if (state == GOODBYE_BY_CALLER)
+		say_goodbye(engine);
+}
+
+/* ---- the thread ---- */
+
 static void *control(void *arg)
 {
 	struct engine *engine = arg;
@@ -400,13 +447,14 @@ static void *control(void *arg)
 	follow_begin(engine);
 	while (atomic_load(&engine->phase) != ENGINE_UNPAGED) {
 		seen = atomic_load(&engine->control_word);
+		answer_goodbye(engine);
 		if (atomic_load(&engine->phase) == ENGINE_ACTIVE)
 			pause = active_turn(engine);
 		else
 			pause = watching_turn(engine);
 		futex_sleep(&engine->control_word, seen, pause);
 	}
-	follow_end(engine); /* what is not paged cannot give anything up */
+	leave_goodbye(engine);
 	return NULL;
 }
 
@@ -436,11 +484,4 @@ void engine_forget(struct engine *engine UNUSED)
 	thread_forget();
 	pins_reset();
 	own_reset();
-}
-
-void engine_goodbye(struct engine *engine)
-{
-	follow_end(engine);
-	if (engine->stats)
-		stats_remove(engine->stats);
 }

@@ -1,5 +1,7 @@
 #include "pager/exclude.h"
 
+#include "pager/own.h"
+
 #include <link.h>
 
 static void add(struct exclude *exclude, uint64_t start, uint64_t end)
@@ -33,6 +35,7 @@ void exclude_list(struct exclude *exclude, const struct stage *stage)
 	exclude->count = 0;
 	exclude->main_seen = false;
 	add(exclude, stage->base, stage->base + stage_bytes(stage));
+	add(exclude, own_mark_at(), own_mark_at() + PAGE_BYTES);
 	dl_iterate_phdr(add_library, exclude);
 }
 

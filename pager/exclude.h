@@ -1,7 +1,7 @@
 /*
- * What must not be adopted because the engine itself stands on it: the staging area, and the data
- * segments of libraries (ours and the C library's among them), which adjoin anonymous memory and
- * may be one mapping with it. One thread at a time.
+ * What must not be adopted because the engine itself stands on it: the staging area, the page of
+ * own_mark(), and the data segments of libraries (ours and the C library's among them), which
+ * adjoin anonymous memory and may be one mapping with it. One thread at a time.
  */
 #ifndef PAGER_EXCLUDE_H
 #define PAGER_EXCLUDE_H

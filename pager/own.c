@@ -215,6 +215,36 @@ void own_tp_free(void *arg UNUSED, void *ptr, size_t bytes)
 	own_free(ptr, bytes);
 }
 
+static _Atomic uint32_t *mark;
+
+int own_mark(void)
+{
+	const size_t bytes = PAGE_BYTES;
+	void *at = mark;
+
+	if (!at)
+		at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (at == MAP_FAILED)
+		return -ENOMEM;
+	if (madvise(at, bytes, MADV_WIPEONFORK)) {
+		munmap(at, bytes);
+		return -errno;
+	}
+	mark = at;
+	atomic_store(mark, 1);
+	return 0;
+}
+
+bool own_is_here(void)
+{
+	return mark && atomic_load_explicit(mark, memory_order_relaxed);
+}
+
+uint64_t own_mark_at(void)
+{
+	return (uintptr_t)mark;
+}
+
 void own_reset(void)
 {
 	memset(&own, 0, sizeof(own));

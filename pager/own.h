@@ -40,6 +40,16 @@ void own_table_release(struct own_table *table);
  */
 bool own_table_open(struct own_table *table, size_t bytes) MUST_CHECK;
 
+/*
+ * Whether this process is the one that the engine was started in (or one that shares its memory:
+ * vfork(2)), and not a child without the engine's memory that nobody has told us of. Once
+ * own_mark() has made a page for it, which is all that own_mark_at() is about: it is private, and
+ * the kernel empties it in children, but must not be adopted. Any thread, no system call.
+ */
+int own_mark(void) MUST_CHECK;
+bool own_is_here(void);
+uint64_t own_mark_at(void);
+
 /* Bytes handed out and not freed: for the metadata figure. */
 size_t own_bytes(void);
 

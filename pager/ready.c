@@ -18,6 +18,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/eventfd.h>
 
 #define CONNECT_MS 2000u
@@ -161,9 +162,21 @@ static void end_opening(struct engine *engine, enum engine_phase phase)
 	enter_phase(engine, phase);
 }
 
+/* What to do about it, as a part of a line. */
+static const char *remedy(int err)
+{
+	struct rlimit limit;
+
+	if (err == -ENOMEM && getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+		return " within the limit of its address space, of which libpager needs 9 GiB (not "
+		       "of "
+		       "memory): ulimit -v unlimited";
+	return "";
+}
+
 static void stay_unpaged(struct engine *engine, int err)
 {
-	log_warn("running without paging: cannot make ready: %s", strerror(-err));
+	log_warn("running without paging: cannot make ready: %s%s", strerror(-err), remedy(err));
 	enter_phase(engine, ENGINE_UNPAGED);
 }
 

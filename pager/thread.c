@@ -78,12 +78,24 @@ static int leave_table(void)
 	return 0;
 }
 
+/*
+ * setns(2) to a mount namespace wants nobody to share the caller's root and working directory, and
+ * what a daemon's chdir(2) leaves is to be free. Where it is refused all is as in any threaded
+ * program.
+ */
+static void leave_directory(void)
+{
+	if (unshare(CLONE_FS) == 0)
+		(void)!chdir("/");
+}
+
 static void *begin(void *arg)
 {
 	const struct start *start = arg;
 	int err = start->new_table ? leave_table() : 0;
 	void *result;
 
+	leave_directory();
 	if (err) {
 		log_warn("running without paging: no table for the engine's descriptors: %s",
 			 strerror(-err));
