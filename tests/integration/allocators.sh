@@ -6,15 +6,16 @@
 
 ALLOCATORS=(libjemalloc.so.2 libtcmalloc_minimal.so.4 libmimalloc.so.2)
 PYTHON=/usr/bin/python3
-ITEMS=$(sized 90000 100000 600000)
+ITEMS=$(sized 20000 100000 600000)
+LENGTH=$(sized 12 1 1)
 
 [ -x $PYTHON ] || skip "no $PYTHON"
 
 cat >"$TMP/work.py" <<'PROGRAM'
 import hashlib, os, sys, threading
 
-count = int(sys.argv[1])
-data = {i: b"%d" % i * (i % 40 + 1) for i in range(count)}
+count, length = int(sys.argv[1]), int(sys.argv[2])
+data = {i: b"%d" % i * (length * (i % 40 + 1)) for i in range(count)}
 sums = [None] * 4
 
 def walk(part):
@@ -62,7 +63,7 @@ for allocator in "${ALLOCATORS[@]}"; do
 	# Not as part of the command, where it would take the place of libpager.
 	AS_USER=(env "LD_PRELOAD=$allocator")
 	real_program env PYTHONMALLOC=malloc sh -c "$IS_THERE" "$allocator" \
-		$PYTHON "$TMP/work.py" "$ITEMS"
+		$PYTHON "$TMP/work.py" "$ITEMS" "$LENGTH"
 	TRANSPORTS=${TRANSPORTS%% *}
 done
 [ -n "${ran:-}" ] || skip "none of ${ALLOCATORS[*]} is installed"

@@ -28,7 +28,7 @@ uint64_t *word_at(const char *area, unsigned page);
 void fill(char *area);
 bool is_filled(const char *area);
 char *map_anywhere(void);
-/* Unmaps `pages` pages of the area from `first` on, and maps new ones there. */
+/* Maps new pages in the place of `pages` pages of the area from `first` on. */
 void map_another(char *area, unsigned first, unsigned pages);
 
 /* ---- what the engine does ---- */
