@@ -1,6 +1,7 @@
 #include "libpager/front.h"
 
 #include "libpager/host.h"
+#include "pager/heir.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -115,5 +116,7 @@ __attribute__((visibility("default"))) int madvise(void *at, size_t bytes, int a
 {
 	if (advice == MADV_GUARD_INSTALL && host_engine())
 		return guard(at, bytes);
+	if (advice == MADV_WIPEONFORK)
+		heir_expect_wiped();
 	return advise(at, bytes, advice);
 }

@@ -58,7 +58,8 @@ struct engine {
 	struct uffd_caps caps; /* constant once active, as the next five */
 	struct budget budget;
 	int uffd, trash_uffd;
-	int usage_fd, maps_fd, status_fd, pagemap_fd; /* of /proc/self; see maps.h, pagemap.h */
+	/* Of /proc/self; see maps.h, pagemap.h. */
+	int usage_fd, maps_fd, smaps_fd, status_fd, pagemap_fd;
 	bool guards; /* this kernel has MADV_GUARD_INSTALL: see pagemap.h */
 	int wake_fd; /* eventfd: ends a sleep of the fault thread */
 	struct store *store;

@@ -1,6 +1,7 @@
 #include "pager/fault.h"
 
 #include "common/base/clock.h"
+#include "pager/maps.h"
 #include "pager/own.h"
 #include "pager/take.h"
 #include "pager/thread.h"
@@ -241,8 +242,9 @@ int fault_start(struct engine *engine)
 	fault->landing = own_reserve(LANDING_BYTES);
 	fault->zeros = own_alloc(FETCH_PAGES * PAGE_BYTES);
 	fault->fill = own_alloc(PAGE_BYTES);
+	fault->heir_maps = own_alloc(MAPS_BUFFER_BYTES);
 	fault->extra = own_reserve(EXTRA_PAGES * PAGE_BYTES);
-	if (!fault->landing || !fault->zeros || !fault->fill || !fault->extra)
+	if (!fault->landing || !fault->zeros || !fault->fill || !fault->extra || !fault->heir_maps)
 		return -ENOMEM;
 	engine->fault = fault;
 	return thread_start(run, fault);

@@ -45,6 +45,7 @@ struct todo {
 /* A child that is being given what is out of its memory: see heir.h. */
 #define HEIR_CHANGES 256u
 #define HEIRS 16u
+#define HEIR_WIPED 64u
 
 struct heir {
 	int child;	  /* its userfaultfd */
@@ -55,7 +56,9 @@ struct heir {
 struct inheritance {
 	struct heir heirs[HEIRS]; /* the first is being filled; its descendants come after it */
 	uint32_t count;
-	const char *why; /* some of it could not be given; NULL: all could */
+	const char *why;		 /* some of it could not be given; NULL: all could */
+	struct region wiped[HEIR_WIPED]; /* mappings that they have empty */
+	uint32_t wiped_count;
 	uint32_t pages, ios, done;
 	uint64_t addresses[EXTRA_PAGES]; /* to be read, into fault->extra */
 	uint32_t slots[EXTRA_PAGES];
@@ -77,6 +80,7 @@ struct fault_thread {
 	uint8_t *fill;	  /* one page */
 	uint8_t *extra;	  /* EXTRA_PAGES pages: reads outside of all fetches */
 	struct inheritance heirs;
+	char *heir_maps; /* for maps_each_wiped() */
 };
 
 int fault_start(struct engine *engine) MUST_CHECK;

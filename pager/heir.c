@@ -1,6 +1,7 @@
 #include "pager/heir.h"
 
 #include "common/base/clock.h"
+#include "pager/maps.h"
 #include "pager/recall.h"
 
 #include <errno.h>
@@ -101,6 +102,43 @@ static void give(struct inheritance *to, uint64_t address, const void *from)
 	}
 }
 
+/* ---- what it shall not have ---- */
+
+static _Atomic bool any_wiped;
+
+void heir_expect_wiped(void)
+{
+	atomic_store(&any_wiped, true);
+}
+
+static void add_wiped(void *arg, const struct maps_entry *entry)
+{
+	struct inheritance *to = arg;
+
+	if (to->wiped_count == HEIR_WIPED)
+		fail(to, WHY "too many of its mappings are to be empty (MADV_WIPEONFORK)");
+	else
+		to->wiped[to->wiped_count++] = (struct region){entry->start, entry->end};
+}
+
+static void list_wiped(struct fault_thread *fault)
+{
+	struct inheritance *to = &fault->heirs;
+
+	to->wiped_count = 0;
+	if (atomic_load(&any_wiped) &&
+	    maps_each_wiped(fault->engine->smaps_fd, fault->heir_maps, add_wiped, to))
+		fail(to, WHY "/proc/self/smaps cannot be read");
+}
+
+static bool is_wiped(const struct inheritance *to, uint64_t address)
+{
+	for (uint32_t i = 0; i < to->wiped_count; i++)
+		if (address >= to->wiped[i].start && address < to->wiped[i].end)
+			return true;
+	return false;
+}
+
 /* ---- what it has to get ---- */
 
 void heir_lost(struct fault_thread *fault)
@@ -169,7 +207,7 @@ static void inherit(void *arg, struct page *page, uint64_t address)
 	struct fault_thread *fault = arg;
 	struct inheritance *to = &fault->heirs;
 
-	if (!recall_must_come(page) || to->why)
+	if (!recall_must_come(page) || to->why || is_wiped(to, address))
 		return;
 	switch ((enum page_state)page->state) {
 	case PAGE_STAGED:
@@ -201,7 +239,7 @@ static void poison(void *arg, struct page *page, uint64_t address)
 {
 	struct fault_thread *fault = arg;
 	struct inheritance *to = &fault->heirs;
-	int err = recall_must_come(page) ? -EAGAIN : 0;
+	int err = recall_must_come(page) && !is_wiped(to, address) ? -EAGAIN : 0;
 	uint64_t at;
 
 	for (unsigned tries = 0; err == -EAGAIN && tries < 1000; tries++) {
@@ -237,6 +275,7 @@ void heir_fill(struct fault_thread *fault, int child)
 	to->count = 1;
 	to->heirs[0].child = child;
 	to->heirs[0].changes = 0;
+	list_wiped(fault);
 	while (to->count)
 		fill_first(fault);
 	if (to->why)

@@ -10,6 +10,9 @@
  * given at the new place. A child that it makes itself meanwhile has the holes that it had, and is
  * filled after it in the same way: from its own descriptor, and with the changes up to then.
  *
+ * Mappings that children have empty (MADV_WIPEONFORK) are passed over. Which those are is looked up
+ * when there has ever been one: it takes milliseconds.
+ *
  * If something cannot be given the child is left with SIGBUS in its place (UFFDIO_POISON), and the
  * parent ends with a line: on older kernels the child would read zeros.
  */
@@ -20,6 +23,9 @@
 
 /* The child, and those that it makes meanwhile. Fault thread, under map_lock. Closes `child`. */
 void heir_fill(struct fault_thread *fault, int child);
+
+/* The program has asked for MADV_WIPEONFORK. Any thread, also before there is an engine. */
+void heir_expect_wiped(void);
 
 /* A read into `extra` has failed. */
 void heir_lost(struct fault_thread *fault);

@@ -7,6 +7,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#define FLAGS "VmFlags:"
+
 struct text {
 	const char *at, *end;
 };
@@ -105,15 +107,15 @@ bool maps_is_stack(const struct maps_entry *entry)
 	return name_begins(entry, "[stack]");
 }
 
+typedef void line_fn(void *arg, const char *line, size_t len);
+
 /* Hands out the whole lines of [buffer, buffer+len); returns how much is left of the last one. */
-static size_t whole_lines(char *buffer, size_t len, maps_fn *fn, void *arg)
+static size_t whole_lines(char *buffer, size_t len, line_fn *fn, void *arg)
 {
 	char *at = buffer, *end = buffer + len, *newline;
-	struct maps_entry entry;
 
 	while ((newline = memchr(at, '\n', (size_t)(end - at)))) {
-		if (maps_parse_line(at, (size_t)(newline - at), &entry))
-			fn(arg, &entry);
+		fn(arg, at, (size_t)(newline - at));
 		at = newline + 1;
 	}
 	memmove(buffer, at, (size_t)(end - at));
@@ -132,13 +134,13 @@ int maps_open(void)
 	return open_file("/proc/self/maps");
 }
 
-static int read_all(int fd, char *buffer, maps_fn *fn, void *arg)
+static int read_all(int fd, char *buffer, line_fn *fn, void *arg)
 {
 	size_t have = 0;
 	ssize_t got;
-	int err = 0;
+	int err = lseek(fd, 0, SEEK_SET) < 0 ? -errno : 0;
 
-	while (have < MAPS_BUFFER_BYTES) {
+	while (!err && have < MAPS_BUFFER_BYTES) {
 		got = read(fd, buffer + have, MAPS_BUFFER_BYTES - have);
 		if (got < 0 && errno == EINTR)
 			continue;
@@ -151,9 +153,51 @@ static int read_all(int fd, char *buffer, maps_fn *fn, void *arg)
 	return err;
 }
 
+struct each {
+	maps_fn *fn;
+	void *arg;
+	struct maps_entry entry; /* the one whose lines are being read; without its name */
+};
+
+static void each_line(void *arg, const char *line, size_t len)
+{
+	const struct each *each = arg;
+	struct maps_entry entry;
+
+	if (maps_parse_line(line, len, &entry))
+		each->fn(each->arg, &entry);
+}
+
 int maps_each(int fd, char *buffer, maps_fn *fn, void *arg)
 {
-	return lseek(fd, 0, SEEK_SET) < 0 ? -errno : read_all(fd, buffer, fn, arg);
+	struct each each = {.fn = fn, .arg = arg};
+
+	return read_all(fd, buffer, each_line, &each);
+}
+
+bool maps_parse_wiped(const char *line, size_t len)
+{
+	return len > strlen(FLAGS) && memcmp(line, FLAGS, strlen(FLAGS)) == 0 &&
+	       memmem(line, len, " wf", 3);
+}
+
+static void each_wiped_line(void *arg, const char *line, size_t len)
+{
+	struct each *each = arg;
+
+	if (maps_parse_line(line, len, &each->entry)) {
+		each->entry.name = "";
+		each->entry.name_len = 0;
+	} else if (maps_parse_wiped(line, len)) {
+		each->fn(each->arg, &each->entry);
+	}
+}
+
+int maps_each_wiped(int smaps_fd, char *buffer, maps_fn *fn, void *arg)
+{
+	struct each each = {.fn = fn, .arg = arg};
+
+	return read_all(smaps_fd, buffer, each_wiped_line, &each);
 }
 
 /* Newer than the headers of Debian 12; from include/uapi/linux/fs.h of Linux 6.11. */
@@ -248,6 +292,11 @@ int maps_find(int fd, char *buffer, uint64_t address, struct maps_entry *out)
 	int err = maps_query(fd, buffer, address, out);
 
 	return err == -ENOTTY ? search_all(fd, buffer, address, out) : err;
+}
+
+int maps_open_smaps(void)
+{
+	return open_file("/proc/self/smaps");
 }
 
 int maps_open_usage(void)

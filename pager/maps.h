@@ -66,6 +66,14 @@ int maps_find(int fd, char *buffer, uint64_t address, struct maps_entry *out) MU
 int maps_query(int fd, char *buffer, uint64_t address, struct maps_entry *out) MUST_CHECK;
 
 /*
+ * Calls fn for each mapping that children have empty (MADV_WIPEONFORK), without its name. Slow: the
+ * kernel counts all pages for it. maps_parse_wiped() tells such a line of smaps, and is pure.
+ */
+int maps_open_smaps(void) MUST_CHECK;
+int maps_each_wiped(int smaps_fd, char *buffer, maps_fn *fn, void *arg) MUST_CHECK;
+bool maps_parse_wiped(const char *line, size_t len);
+
+/*
  * KiB of the process that are pinned for long, or locked (/proc/self/status; proc_pid_status(5)); 0
  * if that cannot be read. Reads with O_DIRECT do not count as pinned. The descriptor is to be kept
  * open, too; maps_parse_kib() looks for a line's name in `len` bytes of that file, and is pure.

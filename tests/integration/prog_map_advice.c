@@ -326,6 +326,11 @@ static void fork_wiped(void)
 	with_child(by_fork, MADV_WIPEONFORK, MADV_KEEPONFORK);
 }
 
+static void clone_wiped(void)
+{
+	with_child(by_clone, MADV_WIPEONFORK, MADV_KEEPONFORK);
+}
+
 static const struct way ways[] = {
 	{"dontneed", drop_middle},
 	{"dontneed-all", drop_all},
@@ -347,6 +352,7 @@ static const struct way ways[] = {
 	{"dontfork-fork", fork_without},
 	{"dontfork-clone", clone_without},
 	{"wipeonfork-fork", fork_wiped},
+	{"wipeonfork-clone", clone_wiped},
 };
 
 int main(int argc, char **argv)

@@ -289,6 +289,46 @@ static void what_is_closed_for_writing_is_told_by_its_kind(void)
 	}
 }
 
+static void what_children_have_empty_is_told_by_its_flags(void)
+{
+	static const char *const lines[] = {"VmFlags: rd wr mr mw me wf ac ",
+					    "VmFlags: rd wr mr mw me ac ", "WipeFlags: rd wf ",
+					    "VmFlags:", ""};
+
+	CU_ASSERT_TRUE(maps_parse_wiped(lines[0], strlen(lines[0])));
+	for (unsigned i = 1; i < ARRAY_LEN(lines); i++)
+		CU_ASSERT_FALSE(maps_parse_wiped(lines[i], strlen(lines[i])));
+}
+
+static uint64_t wiped_start, wiped_end;
+static unsigned wiped_count;
+
+static void note_wiped(void *arg, const struct maps_entry *entry)
+{
+	if (entry->start > (uintptr_t)arg || entry->end <= (uintptr_t)arg)
+		return;
+	wiped_start = entry->start;
+	wiped_end = entry->end;
+	wiped_count++;
+}
+
+static void mappings_that_children_have_empty_are_found(void)
+{
+	char *at = mmap(NULL, 3 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int fd = maps_open_smaps();
+
+	CU_ASSERT_FATAL(fd >= 0 && at != MAP_FAILED);
+	CU_ASSERT_EQUAL(maps_each_wiped(fd, buffer, note_wiped, at + 4096), 0);
+	CU_ASSERT_EQUAL(wiped_count, 0);
+	CU_ASSERT_EQUAL_FATAL(madvise(at + 4096, 4096, MADV_WIPEONFORK), 0);
+	CU_ASSERT_EQUAL(maps_each_wiped(fd, buffer, note_wiped, at + 4096), 0);
+	CU_ASSERT_EQUAL(wiped_count, 1);
+	CU_ASSERT_EQUAL(wiped_start, (uintptr_t)at + 4096);
+	CU_ASSERT_EQUAL(wiped_end, (uintptr_t)at + 8192);
+	munmap(at, 3 * 4096);
+	close(fd);
+}
+
 /* What is asked for by address is what reading all of the map shows. */
 static void a_mapping_is_found_by_an_address_in_it_or_before_it(void)
 {
@@ -376,6 +416,8 @@ int main(void)
 		SUITE_TEST(a_map_larger_than_the_buffer_is_read_whole),
 		SUITE_TEST(a_reservation_is_told_apart),
 		SUITE_TEST(what_is_closed_for_writing_is_told_by_its_kind),
+		SUITE_TEST(what_children_have_empty_is_told_by_its_flags),
+		SUITE_TEST(mappings_that_children_have_empty_are_found),
 		SUITE_TEST(a_mapping_is_found_by_an_address_in_it_or_before_it),
 		SUITE_TEST(usage_grows_with_what_is_touched),
 		SUITE_TEST(pinned_memory_is_read_from_its_line),
