@@ -34,6 +34,12 @@ void front_init(void)
 /* The kernel's own set of signals, and those that pthread_sigmask(3) leaves to the C library. */
 typedef uint64_t mask;
 
+/* Those that the kernel forces on who causes them; it would end the process if they were blocked.
+ */
+#define BIT(number) ((mask)1 << ((number)-1))
+#define SYNCHRONOUS \
+	(BIT(SIGSEGV) | BIT(SIGBUS) | BIT(SIGILL) | BIT(SIGFPE) | BIT(SIGTRAP) | BIT(SIGSYS))
+
 static void set_mask(mask new, mask *old)
 {
 	(void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &new, old, sizeof(new));
@@ -54,7 +60,7 @@ static void *move_inside(struct gate *gate, void *old, size_t old_bytes, size_t 
 	void *at;
 	mask before = 0;
 
-	set_mask(~(mask)0, &before);
+	set_mask(~SYNCHRONOUS, &before);
 	gate_enter(gate);
 	errno = saved;
 	at = move(old, old_bytes, new_bytes, flags, to);

@@ -58,15 +58,18 @@ static void to_nowhere(void *arg UNUSED, enum log_level level UNUSED, const char
 }
 
 /* What says the lines has another working directory than the program. */
-static void set_path(const char *path)
+static bool set_path(const char *path)
 {
 	size_t len = 0;
 
-	if (path[0] != '/' && getcwd(out.path, PATH_MAX)) {
+	if (path[0] != '/') {
+		if (!getcwd(out.path, PATH_MAX))
+			return false;
 		len = strlen(out.path);
 		out.path[len++] = '/';
 	}
 	memcpy(out.path + len, path, strlen(path) + 1);
+	return true;
 }
 
 void host_log_open(const struct config *config)
@@ -78,8 +81,7 @@ void host_log_open(const struct config *config)
 		voice_set(to_nowhere);
 		return;
 	}
-	if (config->log_file[0]) {
-		set_path(config->log_file);
+	if (config->log_file[0] && set_path(config->log_file)) {
 		voice_set_apart(to_file);
 		return;
 	}

@@ -35,40 +35,58 @@ static bool touches_known(struct engine *engine, uint64_t start, uint64_t end)
 
 /* ---- once more, right before ---- */
 
-/*
- * Whether the mapping is still what was listed: nothing more, nothing less. A part of it may be in
- * the regions already; then all of it is registered.
- */
-static bool is_as_listed(const struct claim *claim, const struct stretch *stretch,
-			 const struct maps_entry *entry)
+/* The part of the mapping in which the stretch begins; false if that is not to be adopted. */
+static bool find_part(const struct claim *claim, const struct maps_entry *entry, uint64_t address,
+		      struct region *out)
 {
-	struct region part;
+	uint64_t at = entry->start;
 
-	if (entry->start > stretch->start || !claim_wants(entry) ||
-	    !exclude_next_allowed(claim->exclude, stretch->start, entry->end, &part))
-		return false;
-	if (part.start == stretch->start && part.end == stretch->end &&
-	    (entry->start == part.start ||
-	     !exclude_next_allowed(claim->exclude, part.start - 1, part.start, &part)))
-		return true;
-	return touches_known(claim->engine, entry->start, entry->end);
+	while (at <= address && exclude_next_allowed(claim->exclude, at, entry->end, out)) {
+		if (address < out->end)
+			return address >= out->start;
+		at = out->end;
+	}
+	return false;
 }
 
-/* False if it has changed. Before Linux 6.11 asking would take longer than it is good for. */
+/* Up to the next mapping, and no further than was listed. */
+static void cut_hole(const struct claim *claim, struct stretch *stretch, bool has_hole)
+{
+	struct maps_entry next;
+
+	if (!has_hole || stretch->limit < stretch->end)
+		stretch->limit = stretch->end;
+	if (stretch->limit == stretch->end ||
+	    maps_query(claim->engine->maps_fd, claim->maps, stretch->end, &next))
+		return;
+	if (next.start <= stretch->end)
+		stretch->limit = stretch->end;
+	else if (next.start < stretch->limit)
+		stretch->limit = next.start;
+}
+
+/*
+ * The stretch becomes what is there now: it may have grown at either end. Where a part of the
+ * mapping is in the regions already all of it is registered, and a part may be, too. False if it is
+ * gone. Before Linux 6.11 asking would take longer than it is good for.
+ */
 static bool look_once_more(const struct claim *claim, struct stretch *stretch)
 {
-	int maps_fd = claim->engine->maps_fd;
+	bool has_hole = stretch->limit > stretch->end;
 	struct maps_entry entry;
-	int err = maps_query(maps_fd, claim->maps, stretch->start, &entry);
+	struct region part;
+	int err = maps_query(claim->engine->maps_fd, claim->maps, stretch->start, &entry);
 
 	if (err == -ENOTTY)
 		return true;
-	if (err || !is_as_listed(claim, stretch, &entry))
+	if (err || entry.start > stretch->start || !claim_wants(&entry) ||
+	    !find_part(claim, &entry, stretch->start, &part))
 		return false;
-	if (stretch->limit > stretch->end &&
-	    maps_query(maps_fd, claim->maps, stretch->end, &entry) == 0 &&
-	    entry.start < stretch->limit)
-		stretch->limit = entry.start;
+	if (!touches_known(claim->engine, entry.start, entry.end)) {
+		stretch->start = part.start;
+		stretch->end = part.end;
+	}
+	cut_hole(claim, stretch, has_hole && stretch->end >= part.end && part.end == entry.end);
 	return true;
 }
 

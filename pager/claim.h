@@ -30,14 +30,15 @@ struct claim {
 enum claimed {
 	CLAIM_DONE,    /* [start, limit) is registered */
 	CLAIM_MORE,    /* and something that adjoins it, which is to be entered, too */
-	CLAIM_CHANGED, /* it is not there any more, or not like that */
+	CLAIM_CHANGED, /* it is not there any more */
 	CLAIM_REFUSED, /* by the kernel: gone, or the program has a userfaultfd there */
 };
 
 /* Whether a mapping is adopted, by its kind. Pure. */
 bool claim_wants(const struct maps_entry *entry);
 
-/* Registers a stretch and, if there is room behind it, the hole. By who adopts, no lock held. */
+/* Registers a stretch as it is now and, if there is room behind it, the hole. By who adopts, no
+ * lock held. */
 enum claimed claim_stretch(const struct claim *claim, struct stretch *stretch) MUST_CHECK;
 
 #endif

@@ -424,7 +424,10 @@ void engine_goodbye(struct engine *engine)
 	while ((state = atomic_load(&engine->goodbye)) == GOODBYE_WANTED &&
 	       (now = clock_ns()) < end_ns)
 		futex_sleep(&engine->goodbye, GOODBYE_WANTED, end_ns - now);
-	if (state == GOODBYE_BY_CALLER)
+	/* It may be connecting donors. */
+	if (state == GOODBYE_WANTED)
+		(void)atomic_compare_exchange_strong(&engine->goodbye, &state, GOODBYE_BY_CALLER);
+	if (state != GOODBYE_SAID)
 		say_goodbye(engine);
 }
 

@@ -44,7 +44,7 @@ struct todo {
 
 /* A child that is being given what is out of its memory: see heir.h. */
 #define HEIR_CHANGES 256u
-#define HEIRS 16u
+#define HEIRS 32u
 #define HEIR_WIPED 64u
 
 struct heir {
@@ -54,7 +54,8 @@ struct heir {
 };
 
 struct inheritance {
-	struct heir heirs[HEIRS]; /* the first is being filled; its descendants come after it */
+	/* The first is being filled; its descendants come after it, and one that is too many. */
+	struct heir heirs[HEIRS + 1];
 	uint32_t count;
 	const char *why;		 /* some of it could not be given; NULL: all could */
 	struct region wiped[HEIR_WIPED]; /* mappings that they have empty */

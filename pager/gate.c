@@ -3,7 +3,10 @@
 #include "common/base/clock.h"
 #include "common/base/lock.h"
 
+#include <time.h>
+
 #define CLOSED 0x80000000u
+#define LET_IN_NS 50000u
 
 static uint64_t until(unsigned ms)
 {
@@ -21,24 +24,34 @@ static bool sleep_until(struct gate *gate, uint32_t seen, uint64_t end_ns)
 	return true;
 }
 
+static void wait_to_enter(struct gate *gate)
+{
+	uint64_t end_ns = until(GATE_ENTER_MS);
+	uint32_t seen = atomic_load(&gate->word);
+	bool entered = false;
+
+	atomic_fetch_add(&gate->waiting, 1);
+	while (!entered) {
+		if (!(seen & CLOSED))
+			entered = atomic_compare_exchange_weak(&gate->word, &seen, seen + 1);
+		else if (sleep_until(gate, seen, end_ns))
+			seen = atomic_load(&gate->word);
+		else
+			break;
+	}
+	if (!entered)
+		atomic_fetch_add(&gate->word, 1);
+	atomic_fetch_sub(&gate->waiting, 1);
+}
+
 void gate_enter(struct gate *gate)
 {
 	uint32_t seen = atomic_load(&gate->word);
-	uint64_t end_ns = 0;
 
-	for (;;) {
-		if (!(seen & CLOSED)) {
-			if (atomic_compare_exchange_weak(&gate->word, &seen, seen + 1))
-				return;
-			continue;
-		}
-		if (!end_ns)
-			end_ns = until(GATE_ENTER_MS);
-		if (!sleep_until(gate, seen, end_ns))
-			break;
-		seen = atomic_load(&gate->word);
-	}
-	atomic_fetch_add(&gate->word, 1);
+	while (!(seen & CLOSED))
+		if (atomic_compare_exchange_weak(&gate->word, &seen, seen + 1))
+			return;
+	wait_to_enter(gate);
 }
 
 void gate_leave(struct gate *gate)
@@ -47,13 +60,29 @@ void gate_leave(struct gate *gate)
 		futex_wake_all(&gate->word);
 }
 
+/* They have been woken, and need a CPU. */
+static void let_in(struct gate *gate)
+{
+	const struct timespec moment = {.tv_nsec = LET_IN_NS};
+
+	if (atomic_load(&gate->waiting))
+		nanosleep(&moment, NULL);
+}
+
 bool gate_close(struct gate *gate)
 {
-	uint32_t seen = atomic_fetch_or(&gate->word, CLOSED) | CLOSED;
-	uint64_t end_ns = seen == CLOSED ? 0 : until(GATE_CLOSE_MS);
+	uint64_t end_ns;
+	uint32_t seen;
 
+	if (gate->is_stuck && atomic_load(&gate->word))
+		return false;
+	gate->is_stuck = false;
+	let_in(gate);
+	seen = atomic_fetch_or(&gate->word, CLOSED) | CLOSED;
+	end_ns = seen == CLOSED ? 0 : until(GATE_CLOSE_MS);
 	while (seen != CLOSED) {
-		if (!sleep_until(gate, seen, end_ns))
+		gate->is_stuck = !sleep_until(gate, seen, end_ns);
+		if (gate->is_stuck)
 			return false;
 		seen = atomic_load(&gate->word);
 	}
@@ -62,6 +91,6 @@ bool gate_close(struct gate *gate)
 
 void gate_open(struct gate *gate)
 {
-	atomic_fetch_and(&gate->word, ~CLOSED);
-	futex_wake_all(&gate->word);
+	if (atomic_fetch_and(&gate->word, ~CLOSED) & CLOSED)
+		futex_wake_all(&gate->word);
 }

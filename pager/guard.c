@@ -48,7 +48,7 @@ void guard_add(struct engine *engine, uint64_t start, uint64_t end)
 	for (uint64_t at = start; at < end; at = entry.end) {
 		if (maps_find(guard->maps_fd, guard->found, at, &entry) || entry.start >= end)
 			return;
-		if (claim_wants(&entry))
+		if (claim_wants(&entry) && entry.start != own_mark_at())
 			advise(entry.start, entry.end, MADV_DONTFORK);
 	}
 }
@@ -59,7 +59,7 @@ static void shut_mapping(void *arg, const struct maps_entry *entry)
 	struct engine *engine = arg;
 	struct guard *guard = &engine->guard;
 
-	if (entry->shared || is_stage(&engine->stage, entry))
+	if (entry->shared || is_stage(&engine->stage, entry) || entry->start == own_mark_at())
 		return;
 	if (!regions_touch(&engine->regions, entry->start, entry->end) &&
 	    !(entry->start == guard->shut_to && claim_wants(entry)))

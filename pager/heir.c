@@ -41,8 +41,9 @@ static void fail(struct inheritance *to, const char *why)
 /* What it had, and had not, its child has and has not. */
 static void add_descendant(struct inheritance *to, int child)
 {
-	if (to->count == HEIRS) {
+	if (to->count >= HEIRS)
 		fail(to, WHY "it made too many itself before it had all");
+	if (to->count > HEIRS) {
 		close(child);
 		return;
 	}
@@ -115,7 +116,9 @@ static void add_wiped(void *arg, const struct maps_entry *entry)
 {
 	struct inheritance *to = arg;
 
-	if (to->wiped_count == HEIR_WIPED)
+	if (to->wiped_count && to->wiped[to->wiped_count - 1].end == entry->start)
+		to->wiped[to->wiped_count - 1].end = entry->end;
+	else if (to->wiped_count == HEIR_WIPED)
 		fail(to, WHY "too many of its mappings are to be empty (MADV_WIPEONFORK)");
 	else
 		to->wiped[to->wiped_count++] = (struct region){entry->start, entry->end};

@@ -72,6 +72,18 @@ bool pagemap_is_there(uint64_t entry)
 	return entry & (PRESENT | SWAPPED) && !(entry & GUARDED);
 }
 
+bool pagemap_is_guarded(uint64_t entry)
+{
+	return entry & GUARDED;
+}
+
+bool pagemap_page_is_guarded(int fd, uint64_t address)
+{
+	uint64_t entry;
+
+	return pagemap_read(fd, address, 1, &entry) == 1 && pagemap_is_guarded(entry);
+}
+
 bool pagemap_has_guards(void)
 {
 	return madvise(NULL, 0, MADV_GUARD_INSTALL) == 0; /* of nothing: is the advice known? */

@@ -28,6 +28,8 @@ bool pagemap_is_there(uint64_t entry);
  * `start` on are neither there nor guarded.
  */
 #define PAGEMAP_FREE_MAX 64u
+bool pagemap_is_guarded(uint64_t entry); /* from Linux 6.15 on; before that it looks swapped out */
+bool pagemap_page_is_guarded(int fd, uint64_t address);
 bool pagemap_has_guards(void);
 unsigned pagemap_free(int fd, uint64_t start, unsigned pages);
 

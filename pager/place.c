@@ -137,6 +137,11 @@ static enum served copy_back(struct engine *engine, struct page *page, uint64_t 
 	/* Unmapped between the kernel's two looks; nobody but this thread reads the event. */
 	if (err == -ENOENT && uffd_is_changing(engine->uffd, engine->stage.base))
 		return LATER;
+	if (err == -EEXIST && engine->guards &&
+	    pagemap_page_is_guarded(engine->pagemap_fd, address)) {
+		engine_drop(engine, page); /* by MADV_GUARD_INSTALL, which is not reported */
+		return SERVED;
+	}
 	if (err && err != -EAGAIN)
 		engine_end(engine,
 			   err == -EEXIST ? "a page that was out was found in memory at"

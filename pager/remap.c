@@ -179,6 +179,15 @@ static void did_not_come(struct engine *engine, uint32_t place, uint64_t source)
 		engine_end(engine, "a page that was in memory is missing, at", source);
 }
 
+/* MADV_GUARD_INSTALL has dropped it, unreported, and the guard has come in its place. */
+static void was_guarded(struct engine *engine, uint32_t place)
+{
+	uint32_t id = engine->stage.ids[place];
+
+	if (id != PAGE_NO_ID)
+		engine_drop(engine, page_by_id(engine->table, id));
+}
+
 /* What has not come must not be read. */
 static void look_for_holes(struct engine *engine)
 {
@@ -191,7 +200,10 @@ static void look_for_holes(struct engine *engine)
 	for (uint32_t i = 0; i < remap->pages; i++) {
 		if (i < n && pagemap_is_there(entries[i]))
 			continue;
-		did_not_come(engine, remap->place + i, remap->source + i * PAGE_BYTES);
+		if (i < n && pagemap_is_guarded(entries[i]))
+			was_guarded(engine, remap->place + i);
+		else
+			did_not_come(engine, remap->place + i, remap->source + i * PAGE_BYTES);
 		stage->phases[remap->place + i] = STAGE_DEAD;
 	}
 }

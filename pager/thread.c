@@ -1,5 +1,7 @@
 #include "pager/thread.h"
 
+#include "common/base/clock.h"
+#include "common/base/lock.h"
 #include "common/base/log.h"
 #include "pager/config.h"
 
@@ -20,14 +22,16 @@
 #define PROMPT_NICE (-10)
 /* An attempt for each donor, and the engine's own. */
 #define ERRANDS_MAX (CONFIG_MAX_DONORS + THREADS_MAX)
+#define LEAVE_NS 100000000u
 #define STACK_BYTES (256u * 1024) /* as address space; the threads touch some 16 KiB of it */
 
 struct start {
 	void *stack;
 	void *(*run)(void *);
 	void *arg;
-	bool own_table; /* not the program's */
-	bool new_table; /* and nobody has it yet */
+	bool own_table;		   /* not the program's */
+	bool new_table;		   /* and nobody has it yet */
+	_Atomic uint32_t has_left; /* futex: has a directory and a table of its own, or cannot */
 };
 
 /*
@@ -91,11 +95,13 @@ static void leave_directory(void)
 
 static void *begin(void *arg)
 {
-	const struct start *start = arg;
+	struct start *start = arg;
 	int err = start->new_table ? leave_table() : 0;
 	void *result;
 
 	leave_directory();
+	atomic_store(&start->has_left, 1);
+	futex_wake_all(&start->has_left);
 	if (err) {
 		log_warn("running without paging: no table for the engine's descriptors: %s",
 			 strerror(-err));
@@ -106,6 +112,15 @@ static void *begin(void *arg)
 	result = start->run(start->arg);
 	thread_end_errand();
 	return result;
+}
+
+/* What the program does next may need that: setns(2) right after a fork. */
+static void wait_until_it_has_left(struct start *start)
+{
+	uint64_t end_ns = clock_ns() + LEAVE_NS, now;
+
+	while (!atomic_load(&start->has_left) && (now = clock_ns()) < end_ns)
+		futex_sleep(&start->has_left, 0, end_ns - now);
 }
 
 static int start_on(struct start *start)
@@ -123,6 +138,8 @@ static int start_on(struct start *start)
 	err = pthread_create(&thread, &attr, begin, start);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_attr_destroy(&attr);
+	if (!err && !has_own_table)
+		wait_until_it_has_left(start);
 	return -err;
 }
 

@@ -254,7 +254,7 @@ uint64_t tree_turn(struct tree *tree, const struct tree_news *news, uint64_t tot
 	struct share_member members[SEATS];
 	unsigned n = 0, own = 0;
 
-	if (!tree->seat)
+	if (!tree->seat || atomic_load(&tree->has_left))
 		return total;
 	say(tree, news, now_ns);
 	for (unsigned i = 0; i < SEATS; i++) {
@@ -273,7 +273,7 @@ uint64_t tree_turn(struct tree *tree, const struct tree_news *news, uint64_t tot
 
 void tree_leave(struct tree *tree)
 {
-	if (!tree->seat)
+	if (!tree->seat || atomic_exchange(&tree->has_left, true))
 		return;
 	atomic_store(&tree->seat->owner, 0);
 	if (is_empty(mapped, clock_ns()))

@@ -23,6 +23,7 @@ struct tree_seat;
 /* One process's part in it. Owner: whoever watches its size (engine.h). Zeroed at start. */
 struct tree {
 	struct tree_seat *seat; /* NULL: it shares with nobody */
+	_Atomic bool has_left;
 	char path[TREE_PATH_BYTES];
 	uint64_t told_ns, used, faults; /* at the last turn */
 	uint64_t missing;		/* pages a second */

@@ -7,6 +7,7 @@
 . "$ROOT/tests/integration/lib.sh"
 
 need go gcc
+[ "$SIZE" != small ] || skip "compiling the library of Go takes an emulated machine minutes"
 
 ITEMS=$(sized 120000 200000 2000000)
 export GOCACHE=$TMP/cache GOPATH=$TMP/go GOFLAGS=-mod=mod GO111MODULE=off GOTOOLCHAIN=local

@@ -19,7 +19,7 @@
 static struct engine *engine;
 static struct exclude exclude;
 static struct claim claim;
-static char *arena; /* 4 * BYTES, kept from others between tests */
+static char *arena; /* 5 * BYTES, kept from others between tests */
 
 /* ---- what the program does ---- */
 
@@ -34,7 +34,7 @@ static void map(char *at, size_t bytes)
 /* By moving it away, which only what is one mapping allows. */
 static bool is_one(char *at, size_t bytes)
 {
-	char *to = arena + 3 * BYTES;
+	char *to = arena + 3 * BYTES; /* of two */
 	bool moved = mremap(at, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, to) == to;
 
 	munmap(to, bytes);
@@ -54,15 +54,22 @@ static struct stretch stretch_of(const char *at, size_t bytes, size_t hole)
 	return (struct stretch){(uintptr_t)at, (uintptr_t)at + bytes, (uintptr_t)at + bytes + hole};
 }
 
+static bool is_claimed(struct stretch *stretch)
+{
+	enum claimed claimed = claim_stretch(&claim, stretch);
+
+	return claimed == CLAIM_DONE || claimed == CLAIM_MORE;
+}
+
 static void begin(void)
 {
-	munmap(arena, 4 * BYTES);
+	munmap(arena, 5 * BYTES);
 }
 
 static void end(void)
 {
 	CU_ASSERT_PTR_EQUAL(
-		mmap(arena, 4 * BYTES, PROT_NONE, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
+		mmap(arena, 5 * BYTES, PROT_NONE, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
 		arena);
 	engine->regions.count = 0;
 }
@@ -97,7 +104,9 @@ static void what_begins_earlier_by_now_is_one(void)
 
 	begin();
 	map(arena, BYTES);
-	CU_ASSERT_NOT_EQUAL(claim_stretch(&claim, &stretch), CLAIM_DONE);
+	CU_ASSERT_TRUE(is_claimed(&stretch));
+	CU_ASSERT_TRUE(is_registered(arena));
+	CU_ASSERT_TRUE(is_registered(arena + BYTES - PAGE_BYTES));
 	CU_ASSERT_TRUE(is_one(arena, BYTES));
 	end();
 }
@@ -108,7 +117,9 @@ static void what_ends_later_by_now_is_one(void)
 
 	begin();
 	map(arena, BYTES);
-	CU_ASSERT_NOT_EQUAL(claim_stretch(&claim, &stretch), CLAIM_DONE);
+	CU_ASSERT_TRUE(is_claimed(&stretch));
+	CU_ASSERT_TRUE(is_registered(arena));
+	CU_ASSERT_TRUE(is_registered(arena + BYTES - PAGE_BYTES));
 	CU_ASSERT_TRUE(is_one(arena, BYTES));
 	end();
 }
@@ -121,7 +132,7 @@ static void what_lies_across_the_end_of_the_hole_is_one(void)
 	begin();
 	map(arena, BYTES);
 	map(arena + 2 * BYTES - PART, 2 * PART);
-	CU_ASSERT_NOT_EQUAL(claim_stretch(&claim, &stretch), CLAIM_REFUSED);
+	CU_ASSERT_TRUE(is_claimed(&stretch));
 	CU_ASSERT_TRUE(is_registered(arena));
 	CU_ASSERT_TRUE(is_one(arena + 2 * BYTES - PART, 2 * PART));
 	CU_ASSERT_TRUE(is_one(arena, BYTES));
@@ -145,6 +156,24 @@ static void gaps_of_what_is_registered_are_claimed(void)
 	end();
 }
 
+/* Registered before, it has grown since, and is larger than was listed. */
+static void what_is_registered_and_has_grown_is_claimed(void)
+{
+	struct stretch stretch = stretch_of(arena, BYTES, 0);
+
+	begin();
+	map(arena, BYTES);
+	CU_ASSERT_TRUE(is_claimed(&stretch));
+	CU_ASSERT_EQUAL(regions_add(&engine->regions, stretch.start, stretch.end), 0);
+	CU_ASSERT_PTR_EQUAL_FATAL(mremap(arena, BYTES, 2 * BYTES, 0), arena);
+	stretch = stretch_of(arena + BYTES, PART, BYTES);
+	CU_ASSERT_TRUE(is_claimed(&stretch));
+	CU_ASSERT_TRUE(stretch.limit >= stretch.end);
+	CU_ASSERT_TRUE(is_registered(arena + 2 * BYTES - PAGE_BYTES));
+	CU_ASSERT_TRUE(is_one(arena, 2 * BYTES));
+	end();
+}
+
 /* A part that is closed for a moment: the whole is one again afterwards. */
 static void what_is_read_only_in_part_is_one_afterwards(void)
 {
@@ -155,9 +184,8 @@ static void what_is_read_only_in_part_is_one_afterwards(void)
 	CU_ASSERT_EQUAL_FATAL(mprotect(parts[1], PART, PROT_READ), 0);
 	for (unsigned i = 0; i < 3; i++) {
 		struct stretch stretch = stretch_of(parts[i], (size_t)(parts[i + 1] - parts[i]), 0);
-		enum claimed claimed = claim_stretch(&claim, &stretch);
 
-		CU_ASSERT_TRUE(claimed == CLAIM_DONE || claimed == CLAIM_MORE);
+		CU_ASSERT_TRUE(is_claimed(&stretch));
 	}
 	CU_ASSERT_EQUAL_FATAL(mprotect(parts[1], PART, PROT_READ | PROT_WRITE), 0);
 	CU_ASSERT_TRUE(is_one(arena, BYTES));
@@ -185,7 +213,7 @@ static bool open_engine(void)
 	regions_init(&engine->regions, own_reserve(REGIONS * sizeof(struct region)), REGIONS);
 	engine->maps_fd = maps_open();
 	claim = (struct claim){engine, &exclude, own_alloc(MAPS_BUFFER_BYTES + MAPS_NAME_BYTES)};
-	arena = mmap(NULL, 6 * BYTES, PROT_NONE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	arena = mmap(NULL, 7 * BYTES, PROT_NONE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	arena += BYTES; /* so that no mapping of others adjoins it */
 	return engine->maps_fd >= 0 && uffd_open(&engine->caps, false, &engine->uffd) == 0;
 }
@@ -199,6 +227,7 @@ int main(void)
 		SUITE_TEST(what_ends_later_by_now_is_one),
 		SUITE_TEST(what_lies_across_the_end_of_the_hole_is_one),
 		SUITE_TEST(gaps_of_what_is_registered_are_claimed),
+		SUITE_TEST(what_is_registered_and_has_grown_is_claimed),
 		SUITE_TEST(what_is_read_only_in_part_is_one_afterwards),
 		SUITE_TEST(what_the_program_has_registered_itself_is_refused),
 		SUITE_END,

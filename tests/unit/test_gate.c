@@ -7,7 +7,6 @@
 
 #include <pthread.h>
 #include <sched.h>
-#include <unistd.h>
 
 #define NS_PER_MS 1000000u
 
@@ -51,7 +50,8 @@ static void who_comes_to_a_closed_gate_waits(void)
 	atomic_store(&entered, 0);
 	CU_ASSERT_TRUE(gate_close(&gate));
 	thread = start(enter);
-	usleep(20000);
+	while (!atomic_load(&gate.waiting))
+		sched_yield();
 	before = atomic_load(&entered);
 	gate_open(&gate);
 	pthread_join(thread, NULL);
@@ -68,19 +68,24 @@ static void *close_and_open(void *arg)
 	return arg;
 }
 
+/* Again if this thread was kept from its CPU for so long that the other gave up. */
 static void who_closes_waits_for_those_inside(void)
 {
-	pthread_t thread;
-	int before, after;
+	int before = 0, after = 0;
 
-	atomic_store(&closed, 0);
-	gate_enter(&gate);
-	thread = start(close_and_open);
-	usleep(10000);
-	before = atomic_load(&closed);
-	gate_leave(&gate);
-	pthread_join(thread, NULL);
-	after = atomic_load(&closed);
+	for (unsigned i = 0; i < 100 && !after; i++) {
+		pthread_t thread;
+
+		atomic_store(&closed, 0);
+		gate_enter(&gate);
+		thread = start(close_and_open);
+		while (atomic_load(&gate.word) == 1)
+			sched_yield();
+		before += atomic_load(&closed);
+		gate_leave(&gate);
+		pthread_join(thread, NULL);
+		after = atomic_load(&closed);
+	}
 	CU_ASSERT_EQUAL(before, 0);
 	CU_ASSERT_EQUAL(after, 1);
 }
@@ -94,8 +99,12 @@ static void who_never_leaves_does_not_hold_up_the_engine(void)
 	gate_enter(&gate);
 	CU_ASSERT_FALSE(gate_close(&gate));
 	gate_open(&gate);
-	gate_leave(&gate);
 	CU_ASSERT_TRUE(clock_ns() - begin >= (uint64_t)GATE_CLOSE_MS * NS_PER_MS);
+	gate_enter(&gate); /* others pass */
+	gate_leave(&gate);
+	CU_ASSERT_FALSE(gate_close(&gate)); /* at once */
+	gate_open(&gate);
+	gate_leave(&gate);
 	CU_ASSERT_TRUE(gate_close(&gate));
 	gate_open(&gate);
 }
