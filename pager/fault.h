@@ -29,7 +29,10 @@ struct fetch {
 	uint32_t ios, posted, done; /* of the requests below */
 	uint32_t placed; /* pages placed so far: placing may pause while the map changes */
 	int status;
-	bool busy, again; /* again: read once more after a wrong hash */
+	bool busy, again;   /* again: read once more after a wrong hash */
+	bool checked;	    /* all of it is here, and right */
+	bool held, parked;  /* nobody wants it yet; and it is here: not in busy_fetches */
+	uint64_t parked_ns; /* since when */
 	struct store_io io[FETCH_PAGES];
 };
 
@@ -71,7 +74,8 @@ struct fault_thread {
 	struct streams reads, fresh;
 	struct todo todo[TODO_MAX]; /* ring: faults read, not served yet */
 	uint32_t todo_head, todo_tail;
-	uint32_t busy_fetches;
+	uint32_t busy_fetches;	 /* on their way, or to be placed */
+	uint32_t held;		 /* of all fetches: that nobody wants yet */
 	uint64_t stuck_since_ns; /* when the care thread was seen not to turn; 0: it does */
 	struct uffd_event late[LATE_EVENTS]; /* changes that wait for another one: events.c */
 	unsigned late_count;
@@ -116,6 +120,16 @@ const void *place_fill(struct fault_thread *fault, uint64_t word);
 /* Begins to fetch the run around a remote page. Under map_lock. */
 enum served fetch_begin(struct fault_thread *fault, uint64_t address, struct stream_advice advice,
 			uint64_t since_ns);
+/*
+ * Begins to fetch the window that is wanted next, if the stream is steady; there may be no room for
+ * it. Under map_lock.
+ */
+void fetch_ahead(struct fault_thread *fault, const struct stream_advice *advice);
+
+/* A page that is being fetched is wanted: whether it is one of those that nobody had asked for.
+ * Under map_lock. */
+bool fetch_want(struct fault_thread *fault, const struct page *page, uint64_t since_ns);
+
 /* Posts what waits: done early, so that the donor works meanwhile. Returns how much was done. */
 unsigned fetch_post(struct fault_thread *fault);
 /* Takes completions, places what arrived. Returns how much was done. */

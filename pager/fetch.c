@@ -5,6 +5,11 @@
  * lost, the program must end), a wrong hash (read once more, then the program must end), the map
  * changing meanwhile (the page is looked up again and, if it went elsewhere, left alone; whoever
  * waits for it at its old place is woken, since no event of the kernel's does that).
+ *
+ * A steady stream has the window behind on its way while the program goes through the one before.
+ * Nobody waits for it, so it is held: what has arrived is checked, and stays in its landing place
+ * until the program wants one of its pages. So the pages are out until then, and that fault is the
+ * one that asks for the next window, while all of this one is here.
  */
 #include "pager/heir.h"
 
@@ -14,6 +19,10 @@
 
 #define IO_BITS 8 /* of a cookie: which request of the fetch */
 #define DONE_BATCH 32u
+/* The others are for what is waited for. */
+#define HELD_MAX (FETCHES / 4)
+/* The program has gone elsewhere, or takes its time. A guess. */
+#define HELD_NS 100000000u
 
 static uint8_t *landing_of(const struct fault_thread *fault, const struct fetch *fetch)
 {
@@ -22,12 +31,57 @@ static uint8_t *landing_of(const struct fault_thread *fault, const struct fetch 
 	return fault->landing + number * FETCH_PAGES * PAGE_BYTES;
 }
 
+/* Still ours at this address, or has the map changed under it? */
+static struct page *still_ours(struct fault_thread *fault, const struct fetch *fetch, uint32_t i)
+{
+	struct page *page = page_find(fault->engine->table, fetch->start + i * PAGE_BYTES);
+
+	if (!page || page->state != PAGE_FETCHING ||
+	    page->where != (uint32_t)(fetch - fault->fetches))
+		return NULL;
+	return page;
+}
+
+/* Its pages are out as before, and it is free. Nobody waits for it. Under map_lock. */
+static void let_go(struct fault_thread *fault, struct fetch *fetch)
+{
+	for (uint32_t i = 0; i < fetch->pages; i++) {
+		struct page *page = still_ours(fault, fetch, i);
+
+		if (!page)
+			continue;
+		page->ahead = 0;
+		page_set(fault->engine->table, page, PAGE_REMOTE);
+	}
+	if (!fetch->parked)
+		fault->busy_fetches--;
+	fault->held--;
+	fetch->busy = fetch->held = fetch->parked = false;
+}
+
+/* Of those that have arrived and are not wanted: the one that has been so for longest. */
+static struct fetch *let_go_of_oldest(struct fault_thread *fault, uint64_t min_ns)
+{
+	struct fetch *oldest = NULL;
+
+	for (unsigned i = 0; fault->held && i < FETCHES; i++) {
+		struct fetch *fetch = &fault->fetches[i];
+
+		if (fetch->parked && (!oldest || fetch->parked_ns < oldest->parked_ns))
+			oldest = fetch;
+	}
+	if (!oldest || (min_ns && clock_ns() - oldest->parked_ns < min_ns))
+		return NULL;
+	let_go(fault, oldest);
+	return oldest;
+}
+
 static struct fetch *find_free(struct fault_thread *fault)
 {
 	for (unsigned i = 0; i < FETCHES; i++)
 		if (!fault->fetches[i].busy)
 			return &fault->fetches[i];
-	return NULL;
+	return let_go_of_oldest(fault, 0);
 }
 
 static bool is_remote(struct engine *engine, uint64_t address)
@@ -37,12 +91,12 @@ static bool is_remote(struct engine *engine, uint64_t address)
 	return page && page->state == PAGE_REMOTE;
 }
 
-/* The run of remote pages around `address` within what is advised. */
-static void choose_run(struct engine *engine, uint64_t address, struct stream_advice advice,
+/* The run of remote pages around `address` within what is worth it. */
+static void choose_run(struct engine *engine, uint64_t address, uint64_t low_page, uint32_t count,
 		       uint64_t *start, uint32_t *pages)
 {
-	uint64_t low = advice.first << PAGE_SHIFT;
-	uint64_t high = low + ((uint64_t)advice.count << PAGE_SHIFT);
+	uint64_t low = low_page << PAGE_SHIFT;
+	uint64_t high = low + ((uint64_t)count << PAGE_SHIFT);
 	uint64_t first = address, end = address + PAGE_BYTES;
 
 	while (end < high && is_remote(engine, end))
@@ -76,43 +130,90 @@ static void list_reads(struct fault_thread *fault, struct fetch *fetch)
 	}
 }
 
-enum served fetch_begin(struct fault_thread *fault, uint64_t address, struct stream_advice advice,
-			uint64_t since_ns)
+/* Claims the run around `address` within [first, first + count), as nobody's so far. */
+static struct fetch *claim(struct fault_thread *fault, uint64_t address, uint64_t first,
+			   uint32_t count)
 {
 	struct engine *engine = fault->engine;
 	struct fetch *fetch = find_free(fault);
 
 	if (!fetch)
-		return LATER;
-	choose_run(engine, address, advice, &fetch->start, &fetch->pages);
-	fetch->since_ns = since_ns;
+		return NULL;
+	choose_run(engine, address, first, count, &fetch->start, &fetch->pages);
+	fetch->since_ns = 0;
 	fetch->posted = fetch->done = fetch->placed = 0;
 	fetch->status = 0;
-	fetch->again = false;
+	fetch->again = fetch->checked = fetch->held = fetch->parked = false;
 	fetch->busy = true;
 	fault->busy_fetches++;
 	list_reads(fault, fetch);
-	atomic_fetch_add_explicit(&engine->stats->ahead, fetch->pages - 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&engine->stats->ahead, fetch->pages, memory_order_relaxed);
 	for (uint32_t i = 0; i < fetch->pages; i++) {
 		struct page *page = page_find(engine->table, fetch->start + i * PAGE_BYTES);
 
 		page_set(engine->table, page, PAGE_FETCHING);
 		page->where = (uint32_t)(fetch - fault->fetches) & PAGE_WHERE_MASK;
-		page->ahead = fetch->start + i * PAGE_BYTES != address;
+		page->ahead = 1;
 	}
+	return fetch;
+}
+
+enum served fetch_begin(struct fault_thread *fault, uint64_t address, struct stream_advice advice,
+			uint64_t since_ns)
+{
+	struct engine *engine = fault->engine;
+	struct fetch *fetch = claim(fault, address, advice.first, advice.count);
+
+	if (!fetch)
+		return LATER;
+	fetch->since_ns = since_ns;
+	page_find(engine->table, address)->ahead = 0;
+	atomic_fetch_sub_explicit(&engine->stats->ahead, 1, memory_order_relaxed);
 	return SERVED;
 }
 
-/* Still ours at this address, or has the map changed under it? */
-static struct page *still_ours(struct fault_thread *fault, const struct fetch *fetch, uint32_t i)
-{
-	struct page *page = page_find(fault->engine->table, fetch->start + i * PAGE_BYTES);
+/* ---- held ---- */
 
-	if (!page || page->state != PAGE_FETCHING ||
-	    page->where != (uint32_t)(fetch - fault->fetches))
-		return NULL;
-	return page;
+void fetch_ahead(struct fault_thread *fault, const struct stream_advice *advice)
+{
+	struct engine *engine = fault->engine;
+	uint64_t address = advice->next << PAGE_SHIFT;
+	struct fetch *fetch;
+
+	if (!advice->is_steady || atomic_load_explicit(&engine->recalls, memory_order_relaxed) ||
+	    !is_remote(engine, address))
+		return;
+	if (fault->held == HELD_MAX && !let_go_of_oldest(fault, HELD_NS))
+		return;
+	fetch = claim(fault, address, advice->next_first, advice->count);
+	if (!fetch)
+		return;
+	fetch->held = true;
+	fault->held++;
 }
+
+bool fetch_want(struct fault_thread *fault, const struct page *page, uint64_t since_ns)
+{
+	struct fetch *fetch = &fault->fetches[page->where];
+
+	if (!fetch->held)
+		return false;
+	if (fetch->parked)
+		fault->busy_fetches++;
+	fault->held--;
+	fetch->held = fetch->parked = false;
+	fetch->since_ns = since_ns;
+	return true;
+}
+
+static void park(struct fault_thread *fault, struct fetch *fetch)
+{
+	fetch->parked = true;
+	fetch->parked_ns = clock_ns();
+	fault->busy_fetches--;
+}
+
+/* ---- what arrives ---- */
 
 static void finish(struct fault_thread *fault, struct fetch *fetch)
 {
@@ -247,6 +348,14 @@ static unsigned post(struct fault_thread *fault, struct fetch *fetch)
 	return n;
 }
 
+/* Who wants it asks again. */
+static void give_up(struct fault_thread *fault, struct fetch *fetch)
+{
+	engine_lock(fault->engine);
+	let_go(fault, fetch);
+	engine_unlock(fault->engine);
+}
+
 static unsigned advance(struct fault_thread *fault, struct fetch *fetch)
 {
 	unsigned did = 0;
@@ -255,12 +364,21 @@ static unsigned advance(struct fault_thread *fault, struct fetch *fetch)
 		did += post(fault, fetch);
 	if (fetch->done < fetch->ios)
 		return did;
+	if (fetch->status && fetch->held) {
+		give_up(fault, fetch);
+		return did + 1;
+	}
 	if (fetch->status) {
 		engine_end(fault->engine, "a donor is gone that held the page at", fetch->start);
 		return did;
 	}
-	if (!fetch->placed && !all_right(fault, fetch))
+	if (!fetch->checked && !all_right(fault, fetch))
 		return did + 1;
+	fetch->checked = true;
+	if (fetch->held) {
+		park(fault, fetch);
+		return did + 1;
+	}
 	if (place(fault, fetch) == LATER)
 		return did;
 	finish(fault, fetch);
@@ -285,7 +403,7 @@ unsigned fetch_turn(struct fault_thread *fault)
 		return 0;
 	did = take_completions(fault);
 	for (unsigned i = 0; i < FETCHES; i++)
-		if (fault->fetches[i].busy)
+		if (fault->fetches[i].busy && !fault->fetches[i].parked)
 			did += advance(fault, &fault->fetches[i]);
 	return did;
 }

@@ -223,8 +223,10 @@ static enum served fetch(struct fault_thread *fault, const struct todo *todo)
 		stream_advise(&fault->reads, todo->tid, todo->address >> PAGE_SHIFT);
 	enum served served = fetch_begin(fault, todo->address, advice, todo->since_ns);
 
-	if (served == SERVED)
+	if (served == SERVED) {
 		stats_count(&fault->engine->stats->major, 1);
+		fetch_ahead(fault, &advice);
+	}
 	return served;
 }
 
@@ -244,11 +246,20 @@ static enum served let_write(struct engine *engine, uint64_t address)
 }
 
 /* Wanted while on its way: it was worth fetching ahead. */
-static enum served already_coming(struct fault_thread *fault, struct page *page)
+static enum served already_coming(struct fault_thread *fault, struct page *page,
+				  const struct todo *todo)
 {
+	struct stats_page *stats = fault->engine->stats;
+	struct stream_advice advice;
+
 	if (page->ahead)
-		stats_count(&fault->engine->stats->ahead_used, 1);
+		stats_count(&stats->ahead_used, 1);
 	page->ahead = 0;
+	if (fetch_want(fault, page, todo->since_ns)) {
+		stats_count(&stats->major, 1);
+		advice = stream_advise(&fault->reads, todo->tid, todo->address >> PAGE_SHIFT);
+		fetch_ahead(fault, &advice);
+	}
 	return SERVED;
 }
 
@@ -285,7 +296,7 @@ static enum served serve(struct fault_thread *fault, const struct todo *todo)
 	case PAGE_REMOTE:
 		return fetch(fault, todo);
 	case PAGE_FETCHING:
-		return already_coming(fault, page);
+		return already_coming(fault, page, todo);
 	default:
 		return SERVED;
 	}

@@ -147,12 +147,14 @@ bool recall_must_come(const struct page *page)
 static void bring(void *arg, struct page *page, uint64_t address)
 {
 	struct home *home = arg;
-	struct stream_advice advice = {address >> PAGE_SHIFT, STREAM_MAX_WINDOW};
+	struct stream_advice advice = {.first = address >> PAGE_SHIFT, .count = STREAM_MAX_WINDOW};
 	enum served served = SERVED;
 
 	if (!recall_must_come(page) && !(home->zeros && page->state == PAGE_FILLED))
 		return;
 	home->left++;
+	if (page->state == PAGE_FETCHING)
+		(void)fetch_want(home->fault, page, 0);
 	if (home->stop || page->state == PAGE_FETCHING)
 		return;
 	if (page->state == PAGE_REMOTE)

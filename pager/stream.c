@@ -64,6 +64,30 @@ static uint32_t widen(uint32_t window)
 	return wider > STREAM_MAX_WINDOW ? STREAM_MAX_WINDOW : wider;
 }
 
+/* The last fault was at `page`; enters what it asks for, and says so. */
+static struct stream_advice go_on(struct stream *stream, uint64_t page)
+{
+	bool is_steady = stream->window == STREAM_MAX_WINDOW;
+
+	stream->window = widen(stream->window);
+	if (stream->step > 0) {
+		stream->next = page + stream->window;
+		return (struct stream_advice){.first = page,
+					      .count = stream->window,
+					      .is_steady = is_steady,
+					      .next = stream->next,
+					      .next_first = stream->next};
+	}
+	if (stream->window > page + 1)
+		stream->window = (uint32_t)page + 1;
+	stream->next = page - stream->window;
+	return (struct stream_advice){.first = page + 1 - stream->window,
+				      .count = stream->window,
+				      .is_steady = is_steady && page >= 2 * STREAM_MAX_WINDOW,
+				      .next = stream->next,
+				      .next_first = stream->next + 1 - stream->window};
+}
+
 struct stream_advice stream_advise(struct streams *streams, uint32_t tid, uint64_t page)
 {
 	struct stream_thread *thread = find_thread(streams, tid);
@@ -77,18 +101,10 @@ struct stream_advice stream_advise(struct streams *streams, uint32_t tid, uint64
 		if (!step)
 			continue;
 		stream->step = step;
-		stream->window = widen(stream->window);
 		stream->used = thread->turn;
-		if (step > 0) {
-			stream->next = page + stream->window;
-			return (struct stream_advice){page, stream->window};
-		}
-		if (stream->window > page + 1)
-			stream->window = (uint32_t)page + 1;
-		stream->next = page - stream->window;
-		return (struct stream_advice){page + 1 - stream->window, stream->window};
+		return go_on(stream, page);
 	}
 	stream = oldest_of(thread);
 	*stream = (struct stream){.next = page + 1, .window = 1, .used = thread->turn};
-	return (struct stream_advice){page, 1};
+	return (struct stream_advice){.first = page, .count = 1};
 }

@@ -3,11 +3,14 @@
  * the threads of a program walk different data. A thread has a few streams; a fault that continues
  * one widens its window, a fault that continues none begins one and asks for nothing ahead.
  *
- * The page behind a window stays out: touching it is the fault that asks for the next window.
+ * The page behind a window stays out: touching it is the fault that asks for the next window. A
+ * stream that has come to the widest one is so steady that the window behind is on its way
+ * meanwhile: see fetch.c.
  */
 #ifndef PAGER_STREAM_H
 #define PAGER_STREAM_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define STREAM_MAX_WINDOW 32u /* pages; from 16 on the cost per page hardly falls */
@@ -33,10 +36,16 @@ struct streams {
 	struct stream_thread threads[STREAM_THREADS];
 };
 
-/* Pages [first, first + count) are worth fetching; `page` is one of them. */
+/*
+ * Pages [first, first + count) are worth fetching; `page` is one of them. Then `next` will be
+ * wanted, with [next_first, next_first + count) around it; not worth it yet if `is_steady` is not
+ * set.
+ */
 struct stream_advice {
 	uint64_t first;
 	uint32_t count;
+	bool is_steady;
+	uint64_t next, next_first;
 };
 
 /* Notes that thread `tid` wants `page` (a page number) and says what to fetch. */

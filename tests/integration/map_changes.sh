@@ -6,7 +6,7 @@
 
 MIB=$(sized 20 36 144)
 LOCAL=$(sized 8 9 36)M
-PARTS=(map map_advice map_access map_kinds map_silent)
+PARTS=(map map_advice map_access map_kinds map_silent map_ahead)
 
 # went TRANSPORT MOVE PART
 went() {
@@ -22,6 +22,7 @@ for part in "${PARTS[@]}"; do
 	cat "$TMP/$part.out"
 done
 start_donor $((MIB * 8))M
+export DONOR_PID
 for transport in $TRANSPORTS; do
 	for part in "${PARTS[@]}"; do
 		! has_move || went "$transport" auto "$part"

@@ -81,6 +81,33 @@ static void a_descending_window_grows_to_the_largest(void)
 	CU_ASSERT_EQUAL(walk_down(TID, &at, 10), STREAM_MAX_WINDOW);
 }
 
+/* Windows meet: what is next is what the fault behind this window will ask for. */
+static void a_steady_stream_knows_what_is_next(void)
+{
+	struct stream_advice advice = {0}, last;
+	uint64_t up = 1000, down = 100000;
+
+	forget_all();
+	for (unsigned i = 0; i < 12; i++) {
+		last = advice;
+		advice = advise(TID, up);
+		CU_ASSERT_EQUAL(advice.is_steady, last.count == STREAM_MAX_WINDOW);
+		CU_ASSERT(!last.is_steady || (last.next == up && last.next_first == advice.first));
+		up = advice.first + advice.count;
+	}
+	CU_ASSERT(advice.is_steady);
+	advice = (struct stream_advice){0};
+	for (unsigned i = 0; i < 12; i++) {
+		last = advice;
+		advice = advise(TID, down);
+		CU_ASSERT_EQUAL(advice.is_steady, last.count == STREAM_MAX_WINDOW);
+		CU_ASSERT(!last.is_steady ||
+			  (last.next == down && last.next_first == advice.first));
+		down = advice.first - 1;
+	}
+	CU_ASSERT(advice.is_steady);
+}
+
 static void pages_skipped_do_not_end_a_stream(void)
 {
 	uint64_t at = 1000;
@@ -200,6 +227,7 @@ static void descending_ends_at_the_first_page(void)
 		forget_all();
 		for (;;) {
 			advice = advise(TID, at);
+			CU_ASSERT(!advice.is_steady || advice.next_first < at);
 			if (advice.first == 0)
 				break;
 			at = advice.first - 1;
@@ -217,6 +245,7 @@ int main(void)
 		SUITE_TEST(one_fault_asks_for_nothing_ahead),
 		SUITE_TEST(an_ascending_window_grows_to_the_largest),
 		SUITE_TEST(a_descending_window_grows_to_the_largest),
+		SUITE_TEST(a_steady_stream_knows_what_is_next),
 		SUITE_TEST(pages_skipped_do_not_end_a_stream),
 		SUITE_TEST(a_window_that_was_cut_short_continues),
 		SUITE_TEST(the_same_page_again_is_no_stream),
