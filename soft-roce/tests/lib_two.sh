@@ -52,11 +52,36 @@ kill_donor_in_b() {
 # A program that goes on until it is told to end: nobody can say how long a test takes.
 PATTERN=("$PROGS/prog_pattern" 36 2 1000)
 
+# rdma_answers: whether b does, over RDMA, a program that has nothing to do with libpager.
+rdma_answers() {
+	local try
+
+	in_b "setsid timeout 30 rping -s -a 10.77.0.2 -C 1 >/dev/null 2>&1 &"
+	for try in 1 2 3 4 5; do
+		timeout 5 rping -c -a 10.77.0.2 -C 1 >/dev/null 2>&1 && return
+		sleep 0.$try
+	done
+	return 1
+}
+
+# What there is to see of a guest's devices, and who of its kernel waits for what.
+STATE='grep -H . /sys/class/infiniband/*/ports/1/*state; rdma resource show; rdma resource show cm_id
+	rdma statistic show; ip -s link show eth0; ip neigh; echo w >/proc/sysrq-trigger; dmesg | tail -n 60'
+
+# check_rdma: if it is the kernel of a guest that is at fault, soft-roce/check is told, and shows why.
+check_rdma() {
+	rdma_answers && return
+	sh -c "$STATE" 2>&1 | sed 's/^/a: /' >"$COMMON_DIR/stuck.a"
+	in_b "{ $STATE; } 2>&1 | sed 's/^/b: /' >'$COMMON_DIR/stuck.b'"
+	note "RDMA between the guests does not work for rping either"
+}
+
 # start_pattern: a donor in b and the program here, which has pages there over verbs that it has chosen
 # itself.
 start_pattern() {
 	start_donor_in_b 256M
 	LIBPAGER_LOG=info start_program auto "${PATTERN[@]}" $RANDOM
+	grep -q 'donor b connected over verbs' "$TMP/engine.log" || check_rdma
 	have 'donor b connected over verbs' "$TMP/engine.log" "not over verbs, although it could be"
 }
 
