@@ -66,7 +66,7 @@ rdma_answers() {
 
 # What there is to see of a guest's devices, and who of its kernel waits for what.
 STATE='grep -H . /sys/class/infiniband/*/ports/1/*state; rdma resource show; rdma resource show cm_id
-	rdma statistic show; ip -s link show eth0; ip neigh; echo w >/proc/sysrq-trigger; dmesg | tail -n 60'
+	rdma statistic show; ip -s link show eth0; ip neigh; echo w >/proc/sysrq-trigger; dmesg | tail -n 30'
 
 # check_rdma: if it is the kernel of a guest that is at fault, soft-roce/check is told, and shows why.
 check_rdma() {
