@@ -29,21 +29,31 @@ void front_init(void)
 	*(void **)&next_madvise = dlsym(RTLD_NEXT, "madvise");
 }
 
-/* ---- mremap ---- */
+/* ---- signals ---- */
 
-/* The kernel's own set of signals, and those that pthread_sigmask(3) leaves to the C library. */
-typedef uint64_t mask;
-
-/* Those that the kernel forces on who causes them; it would end the process if they were blocked.
- */
-#define BIT(number) ((mask)1 << ((number)-1))
+#define BIT(number) ((signal_mask)1 << ((number)-1))
 #define SYNCHRONOUS \
 	(BIT(SIGSEGV) | BIT(SIGBUS) | BIT(SIGILL) | BIT(SIGFPE) | BIT(SIGTRAP) | BIT(SIGSYS))
 
-static void set_mask(mask new, mask *old)
+static void set_mask(signal_mask new, signal_mask *old)
 {
 	(void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &new, old, sizeof(new));
 }
+
+signal_mask front_block_signals(void)
+{
+	signal_mask before = 0;
+
+	set_mask(~SYNCHRONOUS, &before);
+	return before;
+}
+
+void front_restore_signals(signal_mask before)
+{
+	set_mask(before, NULL);
+}
+
+/* ---- mremap ---- */
 
 static void *move(void *old, size_t old_bytes, size_t new_bytes, int flags, void *to)
 {
@@ -52,21 +62,19 @@ static void *move(void *old, size_t old_bytes, size_t new_bytes, int flags, void
 	return (void *)syscall(SYS_mremap, old, old_bytes, new_bytes, flags, to);
 }
 
-/* A handler could leave with longjmp(3), or call this once more. */
 static void *move_inside(struct gate *gate, void *old, size_t old_bytes, size_t new_bytes,
 			 int flags, void *to)
 {
 	int saved = errno;
+	signal_mask before = front_block_signals();
 	void *at;
-	mask before = 0;
 
-	set_mask(~SYNCHRONOUS, &before);
 	gate_enter(gate);
 	errno = saved;
 	at = move(old, old_bytes, new_bytes, flags, to);
 	saved = errno;
 	gate_leave(gate);
-	set_mask(before, NULL);
+	front_restore_signals(before);
 	errno = saved;
 	return at;
 }

@@ -6,6 +6,7 @@
 #include "libpager/front.h"
 #include "libpager/host.h"
 #include "libpager/require.h"
+#include "pager/ending.h"
 #include "pager/recall.h"
 
 #include <dlfcn.h>
@@ -82,6 +83,7 @@ static void __attribute__((constructor)) start(void)
 	int err;
 
 	front_init();
+	alone_init();
 	config_init(&config);
 	err = config_from_env(&config, secure_getenv, why);
 	host_log_open(&config);
@@ -99,7 +101,7 @@ static void __attribute__((destructor)) end(void)
 	struct engine *engine = host_engine();
 
 	if (engine)
-		engine_goodbye(engine);
+		ending_goodbye(engine);
 }
 
 /*

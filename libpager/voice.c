@@ -13,8 +13,9 @@
 
 /*
  *      EMPTY ── who logs takes it ──▶ FILLING ──▶ FULL ── the voice has said it ──▶ EMPTY
+ *      EMPTY ── voice_end() ──▶ ENDING, for good
  */
-enum { EMPTY, FILLING, FULL };
+enum { EMPTY, FILLING, FULL, ENDING };
 
 static struct {
 	log_sink *say;
@@ -74,8 +75,10 @@ static void *speak(void *arg UNUSED)
 
 	prctl(PR_SET_NAME, "libpager-log");
 	for (;;) {
-		while ((state = atomic_load(&voice.state)) != FULL)
+		while ((state = atomic_load(&voice.state)) == EMPTY || state == FILLING)
 			futex_sleep(&voice.state, state, 0);
+		if (state == ENDING)
+			return NULL;
 		voice.say(NULL, voice.level, voice.line);
 		become(EMPTY);
 	}
@@ -104,6 +107,20 @@ int voice_start(void)
 	err = voice.is_apart ? thread_start(speak, NULL) : thread_start_outside(speak, NULL);
 	atomic_store(&voice.is_there, !err);
 	return err;
+}
+
+bool voice_end(void)
+{
+	uint64_t deadline_ns = clock_ns() + PATIENCE_NS;
+	uint32_t seen = EMPTY;
+
+	while (!atomic_compare_exchange_strong(&voice.state, &seen, ENDING)) {
+		if (!wait_on(seen, deadline_ns))
+			return false;
+		seen = EMPTY;
+	}
+	futex_wake_all(&voice.state);
+	return true;
 }
 
 void voice_forget(void)

@@ -9,6 +9,8 @@
 #include "common/base/compiler.h"
 #include "common/base/log.h"
 
+#include <stdbool.h>
+
 /*
  * Makes `say` the sink of all lines. On the calling thread until voice_start(); from then on on the
  * voice's, while who logs waits for it, a second at most: a line that cannot be said within that
@@ -26,7 +28,13 @@ void voice_set_apart(log_sink *say);
 /* By a thread of the program. Does nothing if it was started. */
 int voice_start(void) MUST_CHECK;
 
-/* In a forked child, where the thread is not. */
+/*
+ * Tells the thread to end, once it has said what it has to. False if it cannot within a second. To
+ * be forgotten when it has ended.
+ */
+bool voice_end(void) MUST_CHECK;
+
+/* Where the thread is not any more, as in a forked child. */
 void voice_forget(void);
 
 #endif

@@ -10,6 +10,7 @@
 #include "common/base/clock.h"
 #include "pager/adopt.h"
 #include "pager/allowance.h"
+#include "pager/ending.h"
 #include "pager/follow.h"
 #include "pager/maps.h"
 #include "pager/own.h"
@@ -31,7 +32,6 @@
 #define IDLE_NS 10000000u
 #define BUSY_NS 1000000u
 #define CALM_TURNS 50u /* turns without growth before the pause becomes the idle one */
-#define GOODBYE_NS 50000000u
 
 static void count_usage(struct engine *engine, uint64_t *size_pages)
 {
@@ -384,53 +384,6 @@ static uint64_t watching_turn(struct engine *engine)
 	return 1;
 }
 
-/* ---- the end of the program ---- */
-
-enum { GOODBYE_NOT_YET, GOODBYE_WANTED, GOODBYE_SAID, GOODBYE_BY_CALLER };
-
-static void say_goodbye(struct engine *engine)
-{
-	follow_end(engine);
-	if (engine->stats)
-		stats_remove(engine->stats);
-}
-
-static void answer_goodbye(struct engine *engine)
-{
-	if (atomic_load(&engine->goodbye) != GOODBYE_WANTED)
-		return;
-	say_goodbye(engine);
-	atomic_store(&engine->goodbye, GOODBYE_SAID);
-	futex_wake_all(&engine->goodbye);
-}
-
-/* The control thread ends before the program does: what is not paged has nothing to give up. */
-static void leave_goodbye(struct engine *engine)
-{
-	uint32_t wanted = atomic_exchange(&engine->goodbye, GOODBYE_BY_CALLER);
-
-	follow_end(engine);
-	if (wanted == GOODBYE_WANTED)
-		futex_wake_all(&engine->goodbye);
-}
-
-void engine_goodbye(struct engine *engine)
-{
-	uint64_t end_ns = clock_ns() + GOODBYE_NS, now = 0;
-	uint32_t state = GOODBYE_NOT_YET;
-
-	if (atomic_compare_exchange_strong(&engine->goodbye, &state, GOODBYE_WANTED))
-		engine_wake_control(engine);
-	while ((state = atomic_load(&engine->goodbye)) == GOODBYE_WANTED &&
-	       (now = clock_ns()) < end_ns)
-		futex_sleep(&engine->goodbye, GOODBYE_WANTED, end_ns - now);
-	/* It may be connecting donors. */
-	if (state == GOODBYE_WANTED)
-		(void)atomic_compare_exchange_strong(&engine->goodbye, &state, GOODBYE_BY_CALLER);
-	if (state != GOODBYE_SAID)
-		say_goodbye(engine);
-}
-
 /* ---- the thread ---- */
 
 static void *control(void *arg)
@@ -450,14 +403,15 @@ static void *control(void *arg)
 	follow_begin(engine);
 	while (atomic_load(&engine->phase) != ENGINE_UNPAGED) {
 		seen = atomic_load(&engine->control_word);
-		answer_goodbye(engine);
+		if (ending_turn(engine))
+			return NULL;
 		if (atomic_load(&engine->phase) == ENGINE_ACTIVE)
 			pause = active_turn(engine);
 		else
 			pause = watching_turn(engine);
 		futex_sleep(&engine->control_word, seen, pause);
 	}
-	leave_goodbye(engine);
+	ending_without(engine);
 	return NULL;
 }
 
@@ -475,11 +429,16 @@ int engine_start(const struct config *config, struct engine **out)
 	engine->uffd = engine->trash_uffd = engine->wake_fd = engine->awake.fd = -1;
 	err = thread_start(control, engine);
 	if (err) {
-		own_free(engine, sizeof(*engine));
+		engine_free(engine);
 		return err;
 	}
 	*out = engine;
 	return 0;
+}
+
+void engine_free(struct engine *engine)
+{
+	own_free(engine, sizeof(*engine));
 }
 
 void engine_forget(struct engine *engine UNUSED)

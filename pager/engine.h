@@ -96,7 +96,8 @@ struct engine {
 	_Atomic uint32_t control_word; /* futex: counts wake-ups, as the next one */
 	_Atomic uint32_t care_word;
 
-	_Atomic uint32_t goodbye; /* futex: engine_goodbye() and the control thread */
+	_Atomic uint32_t goodbye;    /* futex: the program's end and the control thread: ending.h */
+	_Atomic uint32_t withdrawal; /* futex: likewise */
 
 	_Atomic uint32_t threads_ready; /* futex: fault, take-out, care threads in their loops */
 	_Atomic uint32_t opening_over;	/* futex: the take-out thread does not adopt any more */
@@ -140,15 +141,11 @@ struct engine {
  */
 int engine_start(const struct config *config, struct engine **out) MUST_CHECK;
 
+/* One that has withdrawn (ending.h), and whose thread has ended. */
+void engine_free(struct engine *engine);
+
 /* In the child of a fork: forgets the parent's engine, whose memory and threads are not here. */
 void engine_forget(struct engine *engine);
-
-/*
- * The program ends in order: others may have its part of the budget, and its statistics are
- * removed. The control thread does that, since the caller may have no right to any more
- * (seccomp(2), another root or user), and is waited for, 50 ms at most. Threads go on.
- */
-void engine_goodbye(struct engine *engine);
 
 /*
  * Looks at the size of the program and adopts what there is to adopt, if it is time. Returns for

@@ -23,6 +23,7 @@
 /* An attempt for each donor, and the engine's own. */
 #define ERRANDS_MAX (CONFIG_MAX_DONORS + THREADS_MAX)
 #define LEAVE_NS 100000000u
+#define END_NS UINT64_C(1000000000)
 #define STACK_BYTES (256u * 1024) /* as address space; the threads touch some 16 KiB of it */
 
 struct start {
@@ -32,6 +33,7 @@ struct start {
 	bool own_table;		   /* not the program's */
 	bool new_table;		   /* and nobody has it yet */
 	_Atomic uint32_t has_left; /* futex: has a directory and a table of its own, or cannot */
+	_Atomic uint32_t tid;	   /* once it runs */
 };
 
 /*
@@ -99,6 +101,7 @@ static void *begin(void *arg)
 	int err = start->new_table ? leave_table() : 0;
 	void *result;
 
+	atomic_store(&start->tid, (uint32_t)gettid());
 	leave_directory();
 	atomic_store(&start->has_left, 1);
 	futex_wake_all(&start->has_left);
@@ -251,6 +254,37 @@ bool thread_is_on_errand(uint32_t tid)
 			return true;
 	}
 	return false;
+}
+
+/* ---- their end ---- */
+
+/* The kernel counts a thread as one until it has let go of all it had. */
+static bool is_alive(const struct start *start)
+{
+	uint32_t tid = atomic_load(&start->tid);
+
+	return start->stack && tid && syscall(SYS_tgkill, getpid(), (pid_t)tid, 0) == 0;
+}
+
+unsigned thread_count(void)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < THREADS_MAX; i++)
+		n += is_alive(&threads.list[i]);
+	return n;
+}
+
+bool thread_await_end(unsigned left)
+{
+	uint64_t end_ns = clock_ns() + END_NS;
+
+	while (thread_count() > left) {
+		if (clock_ns() > end_ns)
+			return false;
+		sched_yield();
+	}
+	return true;
 }
 
 /* ---- after a fork ---- */

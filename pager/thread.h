@@ -48,7 +48,16 @@ void thread_begin_errand(void);
 void thread_end_errand(void);
 bool thread_is_on_errand(uint32_t tid);
 
-/* In a forked child: the threads are not here, but their stacks are. Gives them back. */
+/* How many of them the kernel has in this process; 0 in a child that shares its parent's memory. */
+unsigned thread_count(void);
+
+/*
+ * All but `left` of them have been told to end: waits until the kernel has no more than that. False
+ * if it takes longer than a second.
+ */
+bool thread_await_end(unsigned left) MUST_CHECK;
+
+/* The threads are not here (any more; in a forked child), but their stacks are. Gives them back. */
 void thread_forget(void);
 
 #endif
