@@ -44,6 +44,8 @@ check  cppcheck             cppcheck         cppcheck
 check  shellcheck           shellcheck       ShellCheck
 check  python3              python3          python3
 check  lua5.4|lua           lua5.4           lua
+check  luajit               luajit           luajit
+check  git                  git              git
 check  perl                 perl             perl
 check  java                 default-jdk-headless java-latest-openjdk-devel
 check  node                 nodejs           nodejs
