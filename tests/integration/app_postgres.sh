@@ -10,7 +10,7 @@ BIN=$(command -v postgres || compgen -G '/usr/lib/postgresql/*/bin/postgres' | t
 [ -n "$BIN" ] || skip "postgres is not installed"
 BIN=$(dirname "$(realpath "$BIN")")
 
-ROWS=$(sized 60000 150000 1500000)
+ROWS=$(sized 120000 150000 1500000)
 LOCAL=$(sized 8 8 64)M
 SESSIONS=2
 USER_ID=65534
