@@ -16,10 +16,12 @@
  * After work the thread looks again for so long before it sleeps: a sleeping thread costs the next
  * fault 5 us more than one that looks (docs/performance.md). Longer does not pay: a program that
  * faults less often than this does not mind. While a page is on its way it looks for longer, since
- * the wire's own sleep costs more. Looking gives way to whoever else wants the CPU.
+ * the wire's own sleep costs more: for twice the time that a page takes at best, unless that is so
+ * long that it would only burn the CPU. Looking gives way to whoever else wants that.
  */
 #define SPIN_NS 30000u
 #define SPIN_FETCH_NS 200000u
+#define SPIN_FETCH_MOST_NS 2000000u
 /* A fault that must wait for room, or for the map to settle, is tried again this often. */
 #define RETRY_MS 1
 /* The care thread turns every 50 ms at least; a donor that is slow may hold it up. Guesses. */
@@ -210,6 +212,15 @@ static unsigned turn(struct fault_thread *fault)
 	return did;
 }
 
+static uint64_t patience(const struct fault_thread *fault)
+{
+	uint64_t enough = 2 * fault->least_ns;
+
+	if (!fault->busy_fetches)
+		return SPIN_NS;
+	return enough > SPIN_FETCH_NS && enough < SPIN_FETCH_MOST_NS ? enough : SPIN_FETCH_NS;
+}
+
 static void *run(void *arg)
 {
 	struct fault_thread *fault = arg;
@@ -222,7 +233,7 @@ static void *run(void *arg)
 			last = clock_ns();
 			continue;
 		}
-		if (clock_ns() - last < (fault->busy_fetches ? SPIN_FETCH_NS : SPIN_NS))
+		if (clock_ns() - last < patience(fault))
 			sched_yield();
 		else
 			rest(fault);

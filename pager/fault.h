@@ -25,6 +25,7 @@
 struct fetch {
 	uint64_t start;	   /* address of the first page */
 	uint64_t since_ns; /* when the fault was read; 0 if nobody waits */
+	uint64_t begun_ns; /* when it was claimed, just before it is posted */
 	uint32_t pages;
 	uint32_t ios, posted, done; /* of the requests below */
 	uint32_t placed; /* pages placed so far: placing may pause while the map changes */
@@ -76,6 +77,7 @@ struct fault_thread {
 	uint32_t todo_head, todo_tail;
 	uint32_t busy_fetches;	 /* on their way, or to be placed */
 	uint32_t held;		 /* of all fetches: that nobody wants yet */
+	uint64_t least_ns;	 /* that a fetch has taken of late; 0: there was none */
 	uint64_t stuck_since_ns; /* when the care thread was seen not to turn; 0: it does */
 	struct uffd_event late[LATE_EVENTS]; /* changes that wait for another one: events.c */
 	unsigned late_count;

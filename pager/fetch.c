@@ -23,6 +23,7 @@
 #define HELD_MAX (FETCHES / 4)
 /* The program has gone elsewhere, or takes its time. A guess. */
 #define HELD_NS 100000000u
+#define LEAST_RISE 64u /* by that part of it for each fetch that takes longer */
 
 static uint8_t *landing_of(const struct fault_thread *fault, const struct fetch *fetch)
 {
@@ -141,6 +142,7 @@ static struct fetch *claim(struct fault_thread *fault, uint64_t address, uint64_
 		return NULL;
 	choose_run(engine, address, first, count, &fetch->start, &fetch->pages);
 	fetch->since_ns = 0;
+	fetch->begun_ns = clock_ns();
 	fetch->posted = fetch->done = fetch->placed = 0;
 	fetch->status = 0;
 	fetch->again = fetch->checked = fetch->held = fetch->parked = false;
@@ -316,6 +318,20 @@ static enum served place(struct fault_thread *fault, struct fetch *fetch)
 	return SERVED;
 }
 
+/*
+ * The shortest of late. The average would say of a host that is short of CPUs that its wire is
+ * slow, and looking for longer makes it shorter of them.
+ */
+static void note_time(struct fault_thread *fault, const struct fetch *fetch)
+{
+	uint64_t took = clock_ns() - fetch->begun_ns;
+
+	if (!fault->least_ns || took < fault->least_ns)
+		fault->least_ns = took;
+	else
+		fault->least_ns += fault->least_ns / LEAST_RISE;
+}
+
 static unsigned take_completions(struct fault_thread *fault)
 {
 	struct engine *engine = fault->engine;
@@ -335,6 +351,8 @@ static unsigned take_completions(struct fault_thread *fault)
 		fetch->done++;
 		if (done[i].status)
 			fetch->status = done[i].status;
+		if (fetch->done == fetch->ios)
+			note_time(fault, fetch);
 	}
 	return n;
 }
