@@ -10,12 +10,16 @@
 #include <stddef.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Linux 6.13; newer than the headers of Debian 12. */
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
 #endif
+
+#define MOVE_TRIES 20u
+#define MOVE_AGAIN_NS 1000000
 
 typedef void *mremap_fn(void *old, size_t old_bytes, size_t new_bytes, int flags, ...);
 typedef int madvise_fn(void *at, size_t bytes, int advice);
@@ -80,6 +84,38 @@ static void *move_inside(struct gate *gate, void *old, size_t old_bytes, size_t 
 }
 
 /*
+ * From Linux 6.17 on these may be several mappings, of which some have gone when it fails. All
+ * others are refused as a whole.
+ */
+static bool may_be_done_in_part(size_t old_bytes, size_t new_bytes, int flags)
+{
+	return (flags & MREMAP_FIXED) && old_bytes == new_bytes;
+}
+
+/*
+ * Refused as two mappings that are one but for the engine, which had registered a part of it: so it
+ * may be, when the gate was not closed in time, or part of it is new. A moment later it is one
+ * again. A program that means what is two mappings waits that moment for its refusal.
+ */
+static void *move_patiently(struct engine *engine, void *old, size_t old_bytes, size_t new_bytes,
+			    int flags, void *to)
+{
+	const struct timespec moment = {.tv_nsec = MOVE_AGAIN_NS};
+	int saved = errno;
+	void *at = move_inside(&engine->moves, old, old_bytes, new_bytes, flags, to);
+
+	for (unsigned tries = 0; tries < MOVE_TRIES && at == MAP_FAILED && errno == EFAULT &&
+				 !may_be_done_in_part(old_bytes, new_bytes, flags);
+	     tries++) {
+		engine_look_soon(engine);
+		(void)syscall(SYS_nanosleep, &moment, NULL); /* no point of cancellation */
+		errno = saved;
+		at = move_inside(&engine->moves, old, old_bytes, new_bytes, flags, to);
+	}
+	return at;
+}
+
+/*
  * What it moves must not be two mappings to the kernel only because the engine is registering it
  * just now (pager/claim.h). realloc(3) does not pass through here: it takes a refusal for want of
  * room, and copies.
@@ -96,7 +132,7 @@ __attribute__((visibility("default"))) void *mremap(void *old, size_t old_bytes,
 	va_end(more);
 	if (!engine)
 		return move(old, old_bytes, new_bytes, flags, to);
-	return move_inside(&engine->moves, old, old_bytes, new_bytes, flags, to);
+	return move_patiently(engine, old, old_bytes, new_bytes, flags, to);
 }
 
 /* ---- madvise ---- */

@@ -365,8 +365,8 @@ bool adopt_turn(struct engine *engine, uint64_t size_pages)
 	count_unknown(adopter);
 	if (other < adopter->seen_other)
 		adopter->seen_other = other;
-	if (size_pages != adopter->seen_size || adopter->changed ||
-	    other >= adopter->seen_other + GROWN_PAGES) {
+	if (atomic_exchange(&engine->look_wanted, false) || size_pages != adopter->seen_size ||
+	    adopter->changed || other >= adopter->seen_other + GROWN_PAGES) {
 		adopter->seen_other = other;
 		adopter->seen_size = size_pages;
 		adopt(adopter);

@@ -92,6 +92,12 @@ void engine_wake_care(struct engine *engine)
 	futex_ring(&engine->care_word);
 }
 
+void engine_look_soon(struct engine *engine)
+{
+	atomic_store(&engine->look_wanted, true);
+	engine_wake_control(engine);
+}
+
 #define LETS_GO_FIRST 20u /* turns; then it has waited long enough */
 
 void engine_lock_last(struct engine *engine)

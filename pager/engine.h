@@ -130,9 +130,10 @@ struct engine {
 	uint64_t next_allowance_ns;
 	uint64_t whole_pages; /* the budget, or what the tree shares */
 	struct tree tree;
-	uint64_t due_ns;  /* when the next look at the size of the program is planned */
-	uint64_t late_ns; /* the longest time by which one came later */
-	bool adopting;	  /* there is more to adopt or look at now */
+	_Atomic bool look_wanted; /* at the map: it has changed, if not by much */
+	uint64_t due_ns;	  /* when the next look at the size of the program is planned */
+	uint64_t late_ns;	  /* the longest time by which one came later */
+	bool adopting;		  /* there is more to adopt or look at now */
 };
 
 /*
@@ -174,6 +175,9 @@ void engine_wake_take(struct engine *engine);
 void engine_wake_fault(struct engine *engine);
 void engine_wake_control(struct engine *engine);
 void engine_wake_care(struct engine *engine);
+
+/* What is new, be it a page, is to be adopted at once, if the program is paged. Any thread. */
+void engine_look_soon(struct engine *engine);
 
 /*
  * For the fault and take-out threads: something cannot be served rightly, so the program must not

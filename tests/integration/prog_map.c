@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <sys/shm.h>
 
+#define JOINED 8u /* pages: less than is looked for */
 #define HALF (PIECE_PAGES / 2)
 #define QUARTER (PIECE_PAGES / 4)
 
@@ -125,6 +126,18 @@ static void grow_elsewhere(void)
 	piece_check_again(&piece, "moved to grow");
 	pages_free(piece.at, 2 * PIECE_PAGES);
 	pages_free(wall, 1);
+}
+
+/* With a little that was mapped behind it just now: to the program they are one. */
+static void grow_joined(void)
+{
+	struct piece piece = piece_out(PIECE_PAGES);
+
+	map_at(page_at(&piece, PIECE_PAGES), JOINED, MAP_FIXED_NOREPLACE);
+	piece.at = remap(piece.at, PIECE_PAGES + JOINED, 2 * PIECE_PAGES, MREMAP_MAYMOVE, NULL);
+	zeros_check(page_at(&piece, PIECE_PAGES), PIECE_PAGES, "what is new");
+	piece_check_again(&piece, "joined and grown");
+	pages_free(piece.at, 2 * PIECE_PAGES);
 }
 
 /* To where something else was, which is mostly out, too. */
@@ -362,6 +375,7 @@ static const struct way ways[] = {
 	{"mremap-grow", grow_in_place},
 	{"mremap-shrink", shrink},
 	{"mremap-grow-elsewhere", grow_elsewhere},
+	{"mremap-grow-joined", grow_joined},
 	{"mremap-over", move_over},
 	{"mremap-and-back", move_and_back},
 	{"mremap-part", move_part},
