@@ -84,12 +84,15 @@ static void *move_inside(struct gate *gate, void *old, size_t old_bytes, size_t 
 }
 
 /*
- * From Linux 6.17 on these may be several mappings, of which some have gone when it fails. All
- * others are refused as a whole.
+ * Whether nothing is registered; or some of it may have gone when it fails, for from Linux 6.17 on
+ * these may be several mappings. All others are refused as a whole.
  */
-static bool may_be_done_in_part(size_t old_bytes, size_t new_bytes, int flags)
+static bool is_final(const struct engine *engine, size_t old_bytes, size_t new_bytes, int flags)
 {
-	return (flags & MREMAP_FIXED) && old_bytes == new_bytes;
+	uint32_t phase = atomic_load(&engine->phase);
+
+	return phase == ENGINE_WATCHING || phase == ENGINE_UNPAGED ||
+	       ((flags & MREMAP_FIXED) && old_bytes == new_bytes);
 }
 
 /*
@@ -105,7 +108,7 @@ static void *move_patiently(struct engine *engine, void *old, size_t old_bytes, 
 	void *at = move_inside(&engine->moves, old, old_bytes, new_bytes, flags, to);
 
 	for (unsigned tries = 0; tries < MOVE_TRIES && at == MAP_FAILED && errno == EFAULT &&
-				 !may_be_done_in_part(old_bytes, new_bytes, flags);
+				 !is_final(engine, old_bytes, new_bytes, flags);
 	     tries++) {
 		engine_look_soon(engine);
 		(void)syscall(SYS_nanosleep, &moment, NULL); /* no point of cancellation */
