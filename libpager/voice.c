@@ -33,23 +33,13 @@ static void become(uint32_t state)
 }
 
 /* Waits for news of the state. False when time is up. */
-static bool wait_on(uint32_t seen, uint64_t deadline_ns)
-{
-	uint64_t now_ns = clock_ns();
-
-	if (now_ns >= deadline_ns)
-		return false;
-	futex_sleep(&voice.state, seen, deadline_ns - now_ns);
-	return true;
-}
-
 static void hand_over(enum log_level level, const char *line)
 {
 	uint64_t deadline_ns = clock_ns() + PATIENCE_NS;
 	uint32_t seen = EMPTY;
 
 	while (!atomic_compare_exchange_strong(&voice.state, &seen, FILLING)) {
-		if (!wait_on(seen, deadline_ns))
+		if (!futex_sleep_until(&voice.state, seen, deadline_ns))
 			return;
 		seen = EMPTY;
 	}
@@ -57,7 +47,8 @@ static void hand_over(enum log_level level, const char *line)
 	strncpy(voice.line, line, sizeof(voice.line) - 1);
 	become(FULL);
 	/* the process may end at our next step */
-	while (atomic_load(&voice.state) == FULL && wait_on(FULL, deadline_ns))
+	while (atomic_load(&voice.state) == FULL &&
+	       futex_sleep_until(&voice.state, FULL, deadline_ns))
 		;
 }
 
@@ -115,7 +106,7 @@ bool voice_end(void)
 	uint32_t seen = EMPTY;
 
 	while (!atomic_compare_exchange_strong(&voice.state, &seen, ENDING)) {
-		if (!wait_on(seen, deadline_ns))
+		if (!futex_sleep_until(&voice.state, seen, deadline_ns))
 			return false;
 		seen = EMPTY;
 	}

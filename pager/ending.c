@@ -1,6 +1,5 @@
 #include "pager/ending.h"
 
-#include "common/base/clock.h"
 #include "pager/follow.h"
 
 #define GOODBYE_NS 50000000u
@@ -8,17 +7,6 @@
 
 enum { GOODBYE_NOT_YET, GOODBYE_WANTED, GOODBYE_SAID, GOODBYE_BY_CALLER };
 enum { WITHDRAWAL_NOT_YET, WITHDRAWAL_WANTED, WITHDRAWAL_REFUSED, WITHDRAWAL_DONE, WITHDRAWAL_WAS };
-
-/* Waits while `word` is `wanted`; returns what it is then. */
-static uint32_t await(_Atomic uint32_t *word, uint32_t wanted, uint64_t patience_ns)
-{
-	uint64_t end_ns = clock_ns() + patience_ns, now;
-	uint32_t state;
-
-	while ((state = atomic_load(word)) == wanted && (now = clock_ns()) < end_ns)
-		futex_sleep(word, wanted, end_ns - now);
-	return state;
-}
 
 static void answer(_Atomic uint32_t *word, uint32_t with)
 {
@@ -41,7 +29,7 @@ void ending_goodbye(struct engine *engine)
 
 	if (atomic_compare_exchange_strong(&engine->goodbye, &state, GOODBYE_WANTED))
 		engine_wake_control(engine);
-	state = await(&engine->goodbye, GOODBYE_WANTED, GOODBYE_NS);
+	state = futex_await(&engine->goodbye, GOODBYE_WANTED, GOODBYE_NS);
 	/* It may be connecting donors. */
 	if (state == GOODBYE_WANTED)
 		(void)atomic_compare_exchange_strong(&engine->goodbye, &state, GOODBYE_BY_CALLER);
@@ -57,7 +45,7 @@ enum ending ending_withdraw(struct engine *engine)
 
 	if (atomic_compare_exchange_strong(&engine->withdrawal, &state, WITHDRAWAL_WANTED))
 		engine_wake_control(engine);
-	state = await(&engine->withdrawal, WITHDRAWAL_WANTED, WITHDRAWAL_NS);
+	state = futex_await(&engine->withdrawal, WITHDRAWAL_WANTED, WITHDRAWAL_NS);
 	if (state == WITHDRAWAL_WANTED &&
 	    atomic_compare_exchange_strong(&engine->withdrawal, &state, WITHDRAWAL_NOT_YET))
 		return ENDING_NOT;

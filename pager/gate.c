@@ -13,17 +13,6 @@ static uint64_t until(unsigned ms)
 	return clock_ns() + (uint64_t)ms * 1000000u;
 }
 
-/* Sleeps while the word is what it was, until then at most. False if it is later. */
-static bool sleep_until(struct gate *gate, uint32_t seen, uint64_t end_ns)
-{
-	uint64_t now = clock_ns();
-
-	if (now >= end_ns)
-		return false;
-	futex_sleep(&gate->word, seen, end_ns - now);
-	return true;
-}
-
 static void wait_to_enter(struct gate *gate)
 {
 	uint64_t end_ns = until(GATE_ENTER_MS);
@@ -34,7 +23,7 @@ static void wait_to_enter(struct gate *gate)
 	while (!entered) {
 		if (!(seen & CLOSED))
 			entered = atomic_compare_exchange_weak(&gate->word, &seen, seen + 1);
-		else if (sleep_until(gate, seen, end_ns))
+		else if (futex_sleep_until(&gate->word, seen, end_ns))
 			seen = atomic_load(&gate->word);
 		else
 			break;
@@ -81,7 +70,7 @@ bool gate_close(struct gate *gate)
 	seen = atomic_fetch_or(&gate->word, CLOSED) | CLOSED;
 	end_ns = seen == CLOSED ? 0 : until(GATE_CLOSE_MS);
 	while (seen != CLOSED) {
-		gate->is_stuck = !sleep_until(gate, seen, end_ns);
+		gate->is_stuck = !futex_sleep_until(&gate->word, seen, end_ns);
 		if (gate->is_stuck)
 			return false;
 		seen = atomic_load(&gate->word);

@@ -120,10 +120,7 @@ static void *begin(void *arg)
 /* What the program does next may need that: setns(2) right after a fork. */
 static void wait_until_it_has_left(struct start *start)
 {
-	uint64_t end_ns = clock_ns() + LEAVE_NS, now;
-
-	while (!atomic_load(&start->has_left) && (now = clock_ns()) < end_ns)
-		futex_sleep(&start->has_left, 0, end_ns - now);
+	(void)futex_await(&start->has_left, 0, LEAVE_NS);
 }
 
 static int start_on(struct start *start)

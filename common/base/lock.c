@@ -1,5 +1,6 @@
 #include "common/base/lock.h"
 
+#include "common/base/clock.h"
 #include "common/base/spin.h"
 
 #include <errno.h>
@@ -42,6 +43,26 @@ void futex_sleep(_Atomic uint32_t *word, uint32_t seen, uint64_t timeout_ns)
 void futex_wake_all(_Atomic uint32_t *word)
 {
 	futex(word, FUTEX_WAKE, INT_MAX, NULL);
+}
+
+bool futex_sleep_until(_Atomic uint32_t *word, uint32_t seen, uint64_t end_ns)
+{
+	uint64_t now = clock_ns();
+
+	if (now >= end_ns)
+		return false;
+	futex_sleep(word, seen, end_ns - now);
+	return true;
+}
+
+uint32_t futex_await(_Atomic uint32_t *word, uint32_t seen, uint64_t patience_ns)
+{
+	uint64_t end_ns = clock_ns() + patience_ns;
+	uint32_t now;
+
+	while ((now = atomic_load(word)) == seen && futex_sleep_until(word, seen, end_ns))
+		;
+	return now;
 }
 
 void futex_ring(_Atomic uint32_t *word)

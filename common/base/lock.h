@@ -41,6 +41,10 @@ static inline void lock_release(struct lock *lock)
 
 /* Sleeps until *word differs from `seen`, a wake-up, or the time is over (0: for ever). */
 void futex_sleep(_Atomic uint32_t *word, uint32_t seen, uint64_t timeout_ns);
+/* The same with the end of the time, of clock_ns(). False if it is later already. */
+bool futex_sleep_until(_Atomic uint32_t *word, uint32_t seen, uint64_t end_ns);
+/* Sleeps while *word is `seen`, for `patience_ns` at most. Returns what it is then. */
+uint32_t futex_await(_Atomic uint32_t *word, uint32_t seen, uint64_t patience_ns);
 void futex_wake_all(_Atomic uint32_t *word);
 /* Counts the word up and wakes all: there is news for who sleeps on what it was. */
 void futex_ring(_Atomic uint32_t *word);

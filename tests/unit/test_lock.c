@@ -120,6 +120,24 @@ static void a_sleep_ends_with_its_time(void)
 	CU_ASSERT_TRUE(clock_ns() - begin >= 5 * NS_PER_MS);
 }
 
+static void a_time_that_is_over_is_not_slept(void)
+{
+	word = 0;
+	CU_ASSERT_FALSE(futex_sleep_until(&word, 0, clock_ns()));
+	CU_ASSERT_TRUE(futex_sleep_until(&word, 1, clock_ns() + NS_PER_MS));
+}
+
+static void who_awaits_a_word_gets_it(void)
+{
+	pthread_t thread;
+
+	word = 0;
+	start(&thread, set_word);
+	CU_ASSERT_EQUAL(futex_await(&word, 0, 60000 * NS_PER_MS), 1);
+	pthread_join(thread, NULL);
+	CU_ASSERT_EQUAL(futex_await(&word, 1, NS_PER_MS), 1);
+}
+
 static void errno_is_kept(void)
 {
 	word = 0;
@@ -139,6 +157,8 @@ int main(void)
 		SUITE_TEST(a_sleeper_sees_the_change),
 		SUITE_TEST(a_changed_word_is_not_slept_on),
 		SUITE_TEST(a_sleep_ends_with_its_time),
+		SUITE_TEST(a_time_that_is_over_is_not_slept),
+		SUITE_TEST(who_awaits_a_word_gets_it),
 		SUITE_TEST(errno_is_kept),
 		SUITE_END,
 	};
