@@ -30,10 +30,10 @@ struct fetch {
 	uint32_t ios, posted, done; /* of the requests below */
 	uint32_t placed; /* pages placed so far: placing may pause while the map changes */
 	int status;
-	bool busy, again;   /* again: read once more after a wrong hash */
-	bool checked;	    /* all of it is here, and right */
-	bool held, parked;  /* nobody wants it yet; and it is here: not in busy_fetches */
-	uint64_t parked_ns; /* since when */
+	bool busy, again; /* again: read once more after a wrong hash */
+	bool checked;	  /* all of it is here, and right */
+	bool held;	  /* nobody wants it yet; once it is here, too, it is not in busy_fetches */
+	uint64_t parked_ns; /* since when it is */
 	struct store_io io[FETCH_PAGES];
 };
 

@@ -43,6 +43,12 @@ static struct page *still_ours(struct fault_thread *fault, const struct fetch *f
 	return page;
 }
 
+/* It is here, and waits in its landing place to be wanted. */
+static bool is_parked(const struct fetch *fetch)
+{
+	return fetch->held && fetch->checked;
+}
+
 /* Its pages are out as before, and it is free. Nobody waits for it. Under map_lock. */
 static void let_go(struct fault_thread *fault, struct fetch *fetch)
 {
@@ -54,10 +60,10 @@ static void let_go(struct fault_thread *fault, struct fetch *fetch)
 		page->ahead = 0;
 		page_set(fault->engine->table, page, PAGE_REMOTE);
 	}
-	if (!fetch->parked)
+	if (!is_parked(fetch))
 		fault->busy_fetches--;
 	fault->held--;
-	fetch->busy = fetch->held = fetch->parked = false;
+	fetch->busy = fetch->held = false;
 }
 
 /* Of those that have arrived and are not wanted: the one that has been so for longest. */
@@ -68,7 +74,7 @@ static struct fetch *let_go_of_oldest(struct fault_thread *fault, uint64_t min_n
 	for (unsigned i = 0; fault->held && i < FETCHES; i++) {
 		struct fetch *fetch = &fault->fetches[i];
 
-		if (fetch->parked && (!oldest || fetch->parked_ns < oldest->parked_ns))
+		if (is_parked(fetch) && (!oldest || fetch->parked_ns < oldest->parked_ns))
 			oldest = fetch;
 	}
 	if (!oldest || (min_ns && clock_ns() - oldest->parked_ns < min_ns))
@@ -145,11 +151,10 @@ static struct fetch *claim(struct fault_thread *fault, uint64_t address, uint64_
 	fetch->begun_ns = clock_ns();
 	fetch->posted = fetch->done = fetch->placed = 0;
 	fetch->status = 0;
-	fetch->again = fetch->checked = fetch->held = fetch->parked = false;
+	fetch->again = fetch->checked = fetch->held = false;
 	fetch->busy = true;
 	fault->busy_fetches++;
 	list_reads(fault, fetch);
-	atomic_fetch_add_explicit(&engine->stats->ahead, fetch->pages, memory_order_relaxed);
 	for (uint32_t i = 0; i < fetch->pages; i++) {
 		struct page *page = page_find(engine->table, fetch->start + i * PAGE_BYTES);
 
@@ -158,6 +163,11 @@ static struct fetch *claim(struct fault_thread *fault, uint64_t address, uint64_
 		page->ahead = 1;
 	}
 	return fetch;
+}
+
+static void count_ahead(struct engine *engine, uint32_t pages)
+{
+	atomic_fetch_add_explicit(&engine->stats->ahead, pages, memory_order_relaxed);
 }
 
 enum served fetch_begin(struct fault_thread *fault, uint64_t address, struct stream_advice advice,
@@ -170,7 +180,7 @@ enum served fetch_begin(struct fault_thread *fault, uint64_t address, struct str
 		return LATER;
 	fetch->since_ns = since_ns;
 	page_find(engine->table, address)->ahead = 0;
-	atomic_fetch_sub_explicit(&engine->stats->ahead, 1, memory_order_relaxed);
+	count_ahead(engine, fetch->pages - 1);
 	return SERVED;
 }
 
@@ -190,6 +200,7 @@ void fetch_ahead(struct fault_thread *fault, const struct stream_advice *advice)
 	fetch = claim(fault, address, advice->next_first, advice->count);
 	if (!fetch)
 		return;
+	count_ahead(engine, fetch->pages);
 	fetch->held = true;
 	fault->held++;
 }
@@ -200,17 +211,16 @@ bool fetch_want(struct fault_thread *fault, const struct page *page, uint64_t si
 
 	if (!fetch->held)
 		return false;
-	if (fetch->parked)
+	if (is_parked(fetch))
 		fault->busy_fetches++;
 	fault->held--;
-	fetch->held = fetch->parked = false;
+	fetch->held = false;
 	fetch->since_ns = since_ns;
 	return true;
 }
 
 static void park(struct fault_thread *fault, struct fetch *fetch)
 {
-	fetch->parked = true;
 	fetch->parked_ns = clock_ns();
 	fault->busy_fetches--;
 }
@@ -421,7 +431,7 @@ unsigned fetch_turn(struct fault_thread *fault)
 		return 0;
 	did = take_completions(fault);
 	for (unsigned i = 0; i < FETCHES; i++)
-		if (fault->fetches[i].busy && !fault->fetches[i].parked)
+		if (fault->fetches[i].busy && !is_parked(&fault->fetches[i]))
 			did += advance(fault, &fault->fetches[i]);
 	return did;
 }
