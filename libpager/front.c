@@ -105,17 +105,17 @@ static void *move_patiently(struct engine *engine, void *old, size_t old_bytes, 
 {
 	const struct timespec moment = {.tv_nsec = MOVE_AGAIN_NS};
 	int saved = errno;
-	void *at = move_inside(&engine->moves, old, old_bytes, new_bytes, flags, to);
 
-	for (unsigned tries = 0; tries < MOVE_TRIES && at == MAP_FAILED && errno == EFAULT &&
-				 !is_final(engine, old_bytes, new_bytes, flags);
-	     tries++) {
+	for (unsigned tries = 0;; tries++) {
+		void *at = move_inside(&engine->moves, old, old_bytes, new_bytes, flags, to);
+
+		if (at != MAP_FAILED || errno != EFAULT || tries == MOVE_TRIES ||
+		    is_final(engine, old_bytes, new_bytes, flags))
+			return at;
 		engine_look_soon(engine);
 		(void)syscall(SYS_nanosleep, &moment, NULL); /* no point of cancellation */
 		errno = saved;
-		at = move_inside(&engine->moves, old, old_bytes, new_bytes, flags, to);
 	}
-	return at;
 }
 
 /*

@@ -95,6 +95,7 @@ struct engine {
 	_Atomic uint32_t take_word;   /* futex: counts wake-ups */
 	_Atomic uint32_t control_word; /* futex: counts wake-ups, as the next one */
 	_Atomic uint32_t care_word;
+	_Atomic bool look_wanted; /* at the map: it has changed, if not by much; by any thread */
 
 	_Atomic uint32_t goodbye;    /* futex: the program's end and the control thread: ending.h */
 	_Atomic uint32_t withdrawal; /* futex: likewise */
@@ -130,10 +131,9 @@ struct engine {
 	uint64_t next_allowance_ns;
 	uint64_t whole_pages; /* the budget, or what the tree shares */
 	struct tree tree;
-	_Atomic bool look_wanted; /* at the map: it has changed, if not by much */
-	uint64_t due_ns;	  /* when the next look at the size of the program is planned */
-	uint64_t late_ns;	  /* the longest time by which one came later */
-	bool adopting;		  /* there is more to adopt or look at now */
+	uint64_t due_ns;  /* when the next look at the size of the program is planned */
+	uint64_t late_ns; /* the longest time by which one came later */
+	bool adopting;	  /* there is more to adopt or look at now */
 };
 
 /*
