@@ -54,6 +54,11 @@ $(O)/%.o: %.c
 	@echo "  CC    $@"
 	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c $< -o $@
 
+# Called only where the CPU has it: common/base/hash.c.
+ifneq ($(filter x86_64-%,$(shell $(CC) -dumpmachine)),)
+$(O)/common/base/hash_avx2.o: CFLAGS_ALL += -mavx2
+endif
+
 # ---- programs ----
 
 # Archives keep a test or tool from linking what it does not use.

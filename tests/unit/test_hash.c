@@ -1,5 +1,5 @@
 #include "common/base/compiler.h"
-#include "common/base/hash.h"
+#include "common/base/hash_vector.h"
 #include "tests/suite.h"
 
 #include <string.h>
@@ -28,6 +28,20 @@ static void every_flipped_bit_is_seen(void)
 		page[bit / 8] ^= mask;
 		CU_ASSERT_FALSE(hash128_equal(whole, hash128_of(page, sizeof(page))));
 		page[bit / 8] ^= mask;
+	}
+}
+
+/* Every length that is computed in a way of its own, and what lies between whole vectors. */
+static void every_cpu_has_the_same_hash(void)
+{
+	static unsigned char data[PAGE_BYTES + 64];
+
+	for (size_t i = 0; i < sizeof(data); i++)
+		data[i] = (unsigned char)(i * i + (i >> 8));
+	for (size_t len = 0; len <= PAGE_BYTES; len++) {
+		const unsigned char *at = data + len % 64;
+
+		CU_ASSERT_TRUE_FATAL(hash128_equal(hash128_of(at, len), hash128_plain(at, len)));
 	}
 }
 
@@ -61,9 +75,13 @@ static void both_halves_must_agree(void)
 int main(void)
 {
 	static const struct suite_test tests[] = {
-		SUITE_TEST(hashes_are_xxh3s_own),	   SUITE_TEST(every_flipped_bit_is_seen),
-		SUITE_TEST(length_is_part_of_the_content), SUITE_TEST(alignment_does_not_matter),
-		SUITE_TEST(both_halves_must_agree),	   SUITE_END,
+		SUITE_TEST(hashes_are_xxh3s_own),
+		SUITE_TEST(every_flipped_bit_is_seen),
+		SUITE_TEST(every_cpu_has_the_same_hash),
+		SUITE_TEST(length_is_part_of_the_content),
+		SUITE_TEST(alignment_does_not_matter),
+		SUITE_TEST(both_halves_must_agree),
+		SUITE_END,
 	};
 
 	return suite_run("hash", tests);
