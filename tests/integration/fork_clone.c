@@ -1,13 +1,11 @@
 /* Children that did not come by fork(3). */
+#include "tests/integration/children.h"
 #include "tests/integration/fork.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 int fork_by_plain_fork(void)
@@ -15,15 +13,9 @@ int fork_by_plain_fork(void)
 	return split(_Fork());
 }
 
-/* Past the C library and everything in front of it. */
-static pid_t clone_by_hand(void)
-{
-	return (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
-}
-
 int fork_by_clone(void)
 {
-	return split(clone_by_hand());
+	return split(clone_plain());
 }
 
 /* Each a part that the others leave alone. */
@@ -67,8 +59,7 @@ static void check_changed_map(void)
 /* While its parent's engine fills its memory it changes the map. */
 int fork_by_clone_and_change(void)
 {
-	pid_t pid = clone_by_hand();
-	int status;
+	pid_t pid = clone_plain();
 
 	if (pid < 0)
 		return -errno;
@@ -77,8 +68,7 @@ int fork_by_clone_and_change(void)
 		check_changed_map();
 		_exit(0);
 	}
-	if (waitpid(pid, &status, 0) != pid || status)
-		give_up("child %d ended with wait status %#x", pid, (unsigned)status);
+	child_await(pid, "child");
 	check_all(1, 0, "parent, after its child");
 	return 0;
 }
@@ -86,12 +76,12 @@ int fork_by_clone_and_change(void)
 /* While its parent's engine fills its memory it makes one itself, which has the same holes. */
 int fork_by_clone_and_clone(void)
 {
-	pid_t pid = clone_by_hand();
+	pid_t pid = clone_plain();
 
 	if (pid < 0)
 		return -errno;
 	if (pid == 0) {
-		if (split(clone_by_hand()))
+		if (split(clone_plain()))
 			give_up("a child cannot clone: %s", strerror(errno));
 		_exit(0);
 	}
@@ -102,7 +92,7 @@ int fork_by_clone_and_clone(void)
 /* Such a child is a program like any other: it forks, and ends as programs do. */
 int fork_by_clone_and_fork(void)
 {
-	pid_t pid = clone_by_hand();
+	pid_t pid = clone_plain();
 
 	if (pid < 0)
 		return -errno;

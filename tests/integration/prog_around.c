@@ -2,6 +2,7 @@
  * Changes what a process lives in while its memory is out, for good: see ways.h. So one way in each
  * run. What needs root is not here without it.
  */
+#include "tests/integration/children.h"
 #include "tests/integration/ways.h"
 
 #include <fcntl.h>
@@ -13,7 +14,6 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define DESCRIPTORS 64u
@@ -21,8 +21,6 @@
 
 static void check_child(const struct piece *piece, pid_t pid)
 {
-	int status;
-
 	must(pid >= 0, "fork");
 	if (pid == 0) {
 		struct piece own;
@@ -34,8 +32,7 @@ static void check_child(const struct piece *piece, pid_t pid)
 		piece_check(&own, "a child's own");
 		_exit(0);
 	}
-	if (waitpid(pid, &status, 0) != pid || status)
-		give_up("child %d ended with wait status %#x", pid, (unsigned)status);
+	child_await(pid, "child");
 }
 
 /* What a program does afterwards: it goes on, makes more, and forks. */

@@ -11,6 +11,7 @@
  * refused.
  */
 #include "common/base/clock.h"
+#include "tests/integration/children.h"
 #include "tests/integration/fork.h"
 
 #include <errno.h>
@@ -19,7 +20,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define ROUNDS 2 /* of each way: the second meets what the first has left */
@@ -73,12 +73,9 @@ void live_as_child(void)
 /* What a parent does meanwhile: it changes half. Afterwards all is as before. */
 void live_as_parent(pid_t child)
 {
-	int status;
-
 	write_all(2, 9);
 	check_all(2, 9, "parent, changed");
-	if (waitpid(child, &status, 0) != child || status)
-		give_up("child %d ended with wait status %#x", child, (unsigned)status);
+	child_await(child, "child");
 	check_all(2, 9, "parent, after its child");
 	write_all(2, 0);
 }
@@ -130,10 +127,7 @@ static int by_fork(void)
 
 int wait_for_zero(pid_t pid, const char *what)
 {
-	int status;
-
-	if (waitpid(pid, &status, 0) != pid || status)
-		give_up("%s ended with wait status %#x", what, (unsigned)status);
+	child_await(pid, what);
 	check_all(1, 0, "parent, after a command");
 	return 0;
 }

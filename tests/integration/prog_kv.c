@@ -9,6 +9,7 @@
  * in order.
  */
 #include "common/base/compiler.h"
+#include "tests/integration/children.h"
 #include "tests/integration/give_up.h"
 #include "tests/xorshift.h"
 
@@ -21,7 +22,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -229,11 +229,8 @@ static int connect_server(const char *path)
 
 static void stop_server(void)
 {
-	int status;
-
 	kill(server, SIGTERM);
-	if (waitpid(server, &status, 0) != server || !WIFEXITED(status) || WEXITSTATUS(status))
-		give_up("the server ended with wait status %#x", (unsigned)status);
+	child_await(server, "the server");
 }
 
 static void peer_open(struct peer *peer, int fd, size_t value_bytes)

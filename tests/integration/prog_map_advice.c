@@ -1,13 +1,9 @@
 /*
  * Gives the kernel advice about memory that is out (madvise), and forks under it: see ways.h.
  */
+#include "tests/integration/children.h"
 #include "tests/integration/expect.h"
 #include "tests/integration/ways.h"
-
-#include <sched.h>
-#include <signal.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25 /* Linux 6.1 */
@@ -269,22 +265,10 @@ static void collapse(void)
 
 /* ---- children ---- */
 
-static pid_t by_fork(void)
-{
-	return fork();
-}
-
-/* Past the C library. */
-static pid_t by_clone(void)
-{
-	return (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
-}
-
 /* A middle that a child shall not have, or have empty. */
 static void with_child(pid_t (*split)(void), int advice, int undo)
 {
 	struct piece piece = piece_out(PIECE_PAGES);
-	int status;
 	pid_t pid;
 
 	must_advise(page_at(&piece, QUARTER), HALF, advice);
@@ -303,8 +287,7 @@ static void with_child(pid_t (*split)(void), int advice, int undo)
 		_exit(0);
 	}
 	piece_check(&piece, "a parent");
-	if (waitpid(pid, &status, 0) != pid || status)
-		give_up("child %d ended with wait status %#x", pid, (unsigned)status);
+	child_await(pid, "child");
 	piece_check(&piece, "a parent, after its child");
 	must_advise(page_at(&piece, QUARTER), HALF, undo);
 	piece_check_again(&piece, "undone");
@@ -313,22 +296,22 @@ static void with_child(pid_t (*split)(void), int advice, int undo)
 
 static void fork_without(void)
 {
-	with_child(by_fork, MADV_DONTFORK, MADV_DOFORK);
+	with_child(fork, MADV_DONTFORK, MADV_DOFORK);
 }
 
 static void clone_without(void)
 {
-	with_child(by_clone, MADV_DONTFORK, MADV_DOFORK);
+	with_child(clone_plain, MADV_DONTFORK, MADV_DOFORK);
 }
 
 static void fork_wiped(void)
 {
-	with_child(by_fork, MADV_WIPEONFORK, MADV_KEEPONFORK);
+	with_child(fork, MADV_WIPEONFORK, MADV_KEEPONFORK);
 }
 
 static void clone_wiped(void)
 {
-	with_child(by_clone, MADV_WIPEONFORK, MADV_KEEPONFORK);
+	with_child(clone_plain, MADV_WIPEONFORK, MADV_KEEPONFORK);
 }
 
 static const struct way ways[] = {

@@ -3,10 +3,10 @@
  * for, and then does something else with that than reading on: see ways.h. Of the donor, DONOR_PID
  * in the environment, it wants to know whether the pages come without it.
  */
+#include "tests/integration/children.h"
 #include "tests/integration/ways.h"
 
 #include <spawn.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 
 /* Windows of 1, 4, 8, 16, 32 and 32 pages; with the last one the next goes on its way. */
@@ -251,7 +251,6 @@ static void write_out(void)
 static void split_by(pid_t (*split)(void))
 {
 	struct piece piece = walked();
-	int status;
 	pid_t pid = split();
 
 	must(pid >= 0, "no child");
@@ -261,9 +260,7 @@ static void split_by(pid_t (*split)(void))
 		_exit(0);
 	}
 	plain_write(piece.at, WALKED, AHEAD, piece.version + 1);
-	must(waitpid(pid, &status, 0) == pid, "waitpid");
-	if (status)
-		give_up("child %d ended with wait status %#x", pid, (unsigned)status);
+	child_await(pid, "child");
 	plain_check(piece.at, WALKED, AHEAD, piece.version + 1, "written meanwhile");
 	plain_write(piece.at, WALKED, AHEAD, piece.version);
 	over(&piece);
@@ -274,14 +271,9 @@ static void by_fork(void)
 	split_by(fork);
 }
 
-static pid_t raw_clone(void)
-{
-	return (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
-}
-
 static void by_clone(void)
 {
-	split_by(raw_clone);
+	split_by(clone_plain);
 }
 
 static const struct way ways[] = {

@@ -2,13 +2,12 @@
  * Changes its map in ways that the kernel does not report to a userfaultfd, while memory is out:
  * see ways.h.
  */
+#include "tests/integration/children.h"
 #include "tests/integration/expect.h"
 #include "tests/integration/ways.h"
 
 #include <sys/ipc.h>
 #include <sys/shm.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 
 /* Linux 6.13; newer than the headers of Debian 12. The C library of today has it below stacks. */
 #ifndef MADV_GUARD_INSTALL
@@ -145,7 +144,6 @@ static void guard_and_split(pid_t (*split)(void))
 {
 	struct piece piece = piece_out(PIECE_PAGES);
 	bool there = install(&piece, QUARTER, HALF);
-	int status;
 	pid_t pid;
 
 	push_out(piece.at, QUARTER);
@@ -159,8 +157,7 @@ static void guard_and_split(pid_t (*split)(void))
 		_exit(0);
 	}
 	sides_check(&piece, "a parent");
-	if (waitpid(pid, &status, 0) != pid || status)
-		give_up("child %d ended with wait status %#x", pid, (unsigned)status);
+	child_await(pid, "child");
 	if (there)
 		guards_check(&piece, QUARTER, HALF);
 	piece_free(&piece);
@@ -171,14 +168,9 @@ static void guard_and_fork(void)
 	guard_and_split(fork);
 }
 
-static pid_t by_clone(void)
-{
-	return (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
-}
-
 static void guard_and_clone(void)
 {
-	guard_and_split(by_clone);
+	guard_and_split(clone_plain);
 }
 
 /* ---- System V shared memory over what is there ---- */

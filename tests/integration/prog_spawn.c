@@ -10,6 +10,7 @@
  */
 #include "common/base/clock.h"
 #include "common/base/compiler.h"
+#include "tests/integration/children.h"
 #include "tests/integration/give_up.h"
 
 #include <errno.h>
@@ -18,21 +19,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 static uint64_t run_once(char *const argv[])
 {
 	uint64_t begun = clock_ns();
-	int status;
 	pid_t pid;
 	int err;
 
 	err = posix_spawnp(&pid, argv[0], NULL, NULL, argv, environ);
 	if (err)
 		give_up("%s: %s", argv[0], strerror(err));
-	if (waitpid(pid, &status, 0) != pid || status)
-		give_up("%s ended with wait status %#x", argv[0], (unsigned)status);
+	child_await(pid, argv[0]);
 	return clock_ns() - begun;
 }
 

@@ -4,6 +4,7 @@
  * Prints what each has resident at the end of each turn, in KiB: "turn N: working W, idle I".
  */
 #include "common/base/clock.h"
+#include "tests/integration/children.h"
 #include "tests/integration/give_up.h"
 #include "tests/integration/pages.h"
 #include "tests/xorshift.h"
@@ -14,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 
 #define TURNS 2u
 
@@ -105,7 +105,6 @@ static void live(unsigned self, uint64_t turn_ns)
 
 int main(int argc, char **argv)
 {
-	int status;
 	pid_t pid;
 
 	if (argc != 3)
@@ -118,8 +117,7 @@ int main(int argc, char **argv)
 	live(pid == 0, (uint64_t)atoi(argv[2]) * UINT64_C(1000000000));
 	if (pid == 0)
 		_exit(0);
-	if (waitpid(pid, &status, 0) != pid || status)
-		give_up("the other one ended with wait status %#x", (unsigned)status);
+	child_await(pid, "the other one");
 	for (unsigned turn = 0; turn < TURNS; turn++)
 		printf("turn %u: working %" PRIu64 ", idle %" PRIu64 "\n", turn,
 		       shared->kib[turn][turn % 2], shared->kib[turn][1 - turn % 2]);

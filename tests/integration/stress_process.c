@@ -1,13 +1,12 @@
 /* Memory of malloc(3), threads that come and go, and processes. */
+#include "tests/integration/children.h"
 #include "tests/integration/stress.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -154,7 +153,7 @@ static void clone_and_look(struct worker *worker)
 	if (!may_fork(worker) || geteuid() != 0) /* whom forks are not reported to */
 		return;
 	stress_wait(worker);
-	pid = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+	pid = clone_plain();
 	stress_must(pid >= 0, "clone");
 	if (pid == 0) {
 		areas_look(worker);
