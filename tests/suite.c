@@ -2,6 +2,12 @@
 
 #include <stdio.h>
 
+void suite_set_inactive(struct suite_test *tests, const char *why)
+{
+	for (; tests->name; tests++)
+		tests->inactive = why;
+}
+
 int suite_run(const char *name, const struct suite_test *tests)
 {
 	CU_pSuite suite;

@@ -23,6 +23,9 @@ struct suite_test {
 		NULL, NULL, NULL \
 	}
 
+/* None of them can run here, and why; or all can, with NULL. */
+void suite_set_inactive(struct suite_test *tests, const char *why);
+
 /* Runs the table; returns what main() should return. */
 int suite_run(const char *name, const struct suite_test *tests);
 

@@ -153,10 +153,7 @@ int main(void)
 		SUITE_TEST(strangers_leave_nothing_behind),
 		SUITE_END,
 	};
-	const char *why = contract_no_verbs();
-	unsigned i;
 
-	for (i = 0; tests[i].name; i++)
-		tests[i].inactive = why;
+	suite_set_inactive(tests, contract_no_verbs());
 	return suite_run("hostile clients over verbs", tests);
 }

@@ -55,11 +55,9 @@ static const struct variant variants[] = {
 static const struct suite_test *without(const char *reason)
 {
 	static struct suite_test inactive[ARRAY_LEN(tests)];
-	unsigned i;
 
 	memcpy(inactive, tests, sizeof(tests));
-	for (i = 0; inactive[i].name; i++)
-		inactive[i].inactive = reason;
+	suite_set_inactive(inactive, reason);
 	return inactive;
 }
 

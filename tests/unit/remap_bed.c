@@ -182,11 +182,9 @@ int bed_run(const char *name, struct suite_test *tests)
 
 	uffd_probe(&caps);
 	if (caps.way != UFFD_SYSCALL && caps.way != UFFD_DEVICE)
-		tests[0].inactive = "userfaultfd is not permitted";
+		suite_set_inactive(tests, "userfaultfd is not permitted");
 	else if (!caps.protect || !caps.events)
-		tests[0].inactive = "this kernel's userfaultfd cannot protect pages";
-	for (unsigned i = 0; tests[i].name; i++)
-		tests[i].inactive = tests[0].inactive;
+		suite_set_inactive(tests, "this kernel's userfaultfd cannot protect pages");
 	if (!tests[0].inactive && !open_engine())
 		return 1;
 	return suite_run(name, tests);

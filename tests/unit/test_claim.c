@@ -235,9 +235,8 @@ int main(void)
 	struct uffd_caps caps;
 
 	uffd_probe(&caps);
-	for (unsigned i = 0; tests[i].name; i++)
-		if (caps.way != UFFD_SYSCALL && caps.way != UFFD_DEVICE)
-			tests[i].inactive = "userfaultfd is not permitted";
+	if (caps.way != UFFD_SYSCALL && caps.way != UFFD_DEVICE)
+		suite_set_inactive(tests, "userfaultfd is not permitted");
 	if (!tests[0].inactive && !open_engine())
 		return 1;
 	return suite_run("claim", tests);

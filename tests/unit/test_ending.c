@@ -107,7 +107,6 @@ int main(void)
 		SUITE_END,
 	};
 
-	for (unsigned i = 0; tests[i].name; i++)
-		tests[i].inactive = WHY_NOT;
+	suite_set_inactive(tests, WHY_NOT);
 	return suite_run("ending", tests);
 }

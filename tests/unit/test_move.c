@@ -284,10 +284,10 @@ int main(void)
 	struct uffd_caps caps;
 
 	uffd_probe(&caps);
-	for (unsigned i = 0; tests[i].name; i++)
-		tests[i].inactive = uffd_why_not(&caps) ? "userfaultfd is not permitted"
-				    : caps.move		? NULL
-							: "this kernel has no UFFDIO_MOVE";
+	if (uffd_why_not(&caps))
+		suite_set_inactive(tests, "userfaultfd is not permitted");
+	else if (!caps.move)
+		suite_set_inactive(tests, "this kernel has no UFFDIO_MOVE");
 	if (!tests[0].inactive && open_all())
 		return 1;
 	return suite_run("move", tests);
