@@ -52,11 +52,12 @@ kill_donor_in_b() {
 # A program that goes on until it is told to end: nobody can say how long a test takes.
 PATTERN=("$PROGS/prog_pattern" 36 2 1000)
 
-# rdma_answers: whether b does, over RDMA, a program that has nothing to do with libpager.
+# rdma_answers: whether b does, over RDMA, a program that has nothing to do with libpager. Its server stays
+# (-P) for the next try, if a client fails.
 rdma_answers() {
 	local try
 
-	in_b "setsid timeout 30 rping -s -a 10.77.0.2 -C 1 >/dev/null 2>&1 &"
+	in_b "setsid timeout 30 rping -s -P -a 10.77.0.2 -C 1 >/dev/null 2>&1 &"
 	for try in 1 2 3 4 5; do
 		timeout 5 rping -c -a 10.77.0.2 -C 1 >/dev/null 2>&1 && return
 		sleep 0.$try
