@@ -6,6 +6,7 @@
  */
 #include "common/base/compiler.h"
 #include "tests/integration/give_up.h"
+#include "tests/integration/must.h"
 #include "tests/integration/pages.h"
 
 #include <errno.h>
@@ -16,19 +17,12 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 
 #define TIMES 8 /* user namespaces within each other; the kernel permits 32 */
 #define TICK_US 200
-
-static void must(bool is_so, const char *what)
-{
-	if (!is_so)
-		give_up("%s: %s", what, strerror(errno));
-}
 
 static unsigned count_lines(const char *path)
 {
@@ -51,21 +45,23 @@ static unsigned count_threads(void)
 	return (unsigned)tasks.st_nlink - 2;
 }
 
-static void fill(size_t bytes)
+static void write_all(uint64_t *memory, size_t pages, uint64_t version)
 {
-	size_t pages = bytes / PAGE_BYTES;
-	uint64_t *memory =
-		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	for (size_t page = 0; page < pages; page++)
+		page_write(memory, page, version);
+}
 
-	must(memory != MAP_FAILED, "mmap");
+static void fill(size_t pages)
+{
+	uint64_t *memory = map_at(NULL, pages, 0);
+
 	for (unsigned round = 0; round < 2; round++) {
-		for (size_t page = 0; page < pages; page++)
-			page_write(memory, page, round);
+		write_all(memory, pages, round);
 		for (size_t page = 0; page < pages; page++)
 			if (page_first_wrong(memory, page, round) < PAGE_WORDS)
 				give_up("page %zu is wrong", page);
 	}
-	must(munmap(memory, bytes) == 0, "munmap");
+	pages_free(memory, pages);
 	printf("all right\n");
 }
 
@@ -169,31 +165,26 @@ static void threads(void)
 }
 
 /* When it is large already. */
-static void late(size_t bytes)
+static void late(size_t pages)
 {
-	uint64_t *memory =
-		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	must(memory != MAP_FAILED, "mmap");
-	for (size_t page = 0; page < bytes / PAGE_BYTES; page++)
-		page_write(memory, page, 0);
+	write_all(map_at(NULL, pages, 0), pages, 0);
 	printf("late: %s\n", unshare(CLONE_NEWUSER) ? strerror(errno) : "let through");
 }
 
 int main(int argc, char **argv)
 {
-	size_t bytes = argc == 3 ? strtoull(argv[1], NULL, 10) << 20 : 0;
+	size_t pages = argc == 3 ? (strtoull(argv[1], NULL, 10) << 20) / PAGE_BYTES : 0;
 
-	if (!bytes)
+	if (!pages)
 		give_up("usage: MIB again|set|threads|late");
 	if (strcmp(argv[2], "again") == 0)
 		again();
 	else if (strcmp(argv[2], "set") == 0)
 		set();
 	else if (strcmp(argv[2], "late") == 0)
-		late(bytes);
+		late(pages);
 	else
 		threads();
-	fill(bytes);
+	fill(pages);
 	return 0;
 }

@@ -13,6 +13,7 @@
 #include "common/base/clock.h"
 #include "tests/integration/children.h"
 #include "tests/integration/fork.h"
+#include "tests/integration/must.h"
 
 #include <errno.h>
 #include <spawn.h>
@@ -300,10 +301,7 @@ int main(int argc, char **argv)
 	page_count = (strtoull(argv[1], NULL, 10) << 20) / PAGE_BYTES;
 	if (page_count > MAX_PAGES)
 		give_up("%s MiB are too many", argv[1]);
-	memory = mmap(NULL, page_count * PAGE_BYTES, PROT_READ | PROT_WRITE,
-		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (memory == MAP_FAILED)
-		give_up("mmap: %s", strerror(errno));
+	memory = map_at(NULL, page_count, 0);
 	write_all(1, 0);
 	wait_until_out();
 	for (i = 2; i < argc; i++)

@@ -13,6 +13,7 @@
  */
 #include "common/base/clock.h"
 #include "tests/integration/give_up.h"
+#include "tests/integration/must.h"
 #include "tests/integration/pages.h"
 #include "tests/integration/resident.h"
 
@@ -40,16 +41,6 @@ static uint64_t *memory, *locked;
 static size_t page_count, locked_count;
 static atomic_bool enough;
 static _Atomic uint64_t direct_reads;
-
-static void *map_pages(size_t pages)
-{
-	void *at = mmap(NULL, pages * PAGE_BYTES, PROT_READ | PROT_WRITE,
-			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	if (at == MAP_FAILED)
-		give_up("mmap: %s", strerror(errno));
-	return at;
-}
 
 /* ---- contents ---- */
 
@@ -110,7 +101,7 @@ static bool register_buffers(void)
 	if (io_uring_queue_init(BUFFERS, &ring, 0))
 		return false;
 	for (unsigned i = 0; i < BUFFERS; i++) {
-		buffers[i].iov_base = map_pages(BUFFER_PAGES);
+		buffers[i].iov_base = map_at(NULL, BUFFER_PAGES, 0);
 		buffers[i].iov_len = BUFFER_BYTES;
 		write_pages(buffers[i].iov_base, BUFFER_PAGES, 1);
 		if (pipe(pipes[i]) || fcntl(pipes[i][1], F_SETPIPE_SZ, BUFFER_BYTES) < 0)
@@ -144,7 +135,7 @@ static void end_reads(uint64_t version)
 
 static void make_file(const char *path)
 {
-	uint64_t *data = map_pages(DIRECT_BYTES / PAGE_BYTES);
+	uint64_t *data = map_at(NULL, DIRECT_BYTES / PAGE_BYTES, 0);
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
 
 	write_pages(data, DIRECT_BYTES / PAGE_BYTES, 5);
@@ -155,7 +146,7 @@ static void make_file(const char *path)
 
 static void *read_directly(void *path)
 {
-	uint64_t *buffer = map_pages(DIRECT_BYTES / PAGE_BYTES);
+	uint64_t *buffer = map_at(NULL, DIRECT_BYTES / PAGE_BYTES, 0);
 	int fd = open(path, O_RDONLY | O_DIRECT);
 
 	while (fd >= 0 && !atomic_load(&enough)) {
@@ -244,8 +235,8 @@ int main(int argc, char **argv)
 		lock_all();
 	page_count = (strtoull(argv[1], NULL, 10) << 20) / PAGE_BYTES;
 	locked_count = ((all ? 1 : strtoull(argv[2], NULL, 10)) << 20) / PAGE_BYTES;
-	memory = map_pages(page_count);
-	locked = map_pages(locked_count);
+	memory = map_at(NULL, page_count, 0);
+	locked = map_at(NULL, locked_count, 0);
 	write_pages(locked, locked_count, 7);
 	if (file) {
 		make_file(file);

@@ -16,6 +16,7 @@
 
 #include "common/base/clock.h"
 #include "tests/integration/give_up.h"
+#include "tests/integration/must.h"
 #include "tests/integration/pages.h"
 
 #include <errno.h>
@@ -57,12 +58,6 @@ static bool ways_missing;
 static inline void ways_say(void)
 {
 	fprintf(stderr, "%s, round %u: ", ways_name ? ways_name : "start", ways_round);
-}
-
-static inline void must(bool is_so, const char *what)
-{
-	if (!is_so)
-		give_up("%s: %s", what, strerror(errno));
 }
 
 static inline void way_is_missing(void)
@@ -153,26 +148,12 @@ static inline uint64_t version_new(void)
 	return last += UINT64_C(0x100000001);
 }
 
-static inline void *map_at(void *at, size_t pages, int flags)
-{
-	void *got = mmap(at, pages * PAGE_BYTES, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
-
-	must(got != MAP_FAILED && (!at || got == at), "mmap");
-	return got;
-}
-
 static inline struct piece piece_new(size_t pages, int flags)
 {
 	struct piece piece = {map_at(place_new(), pages, MAP_FIXED_NOREPLACE | flags), pages,
 			      version_new()};
 
 	return piece;
-}
-
-static inline void pages_free(const void *at, size_t pages)
-{
-	must(munmap((void *)(uintptr_t)at, pages * PAGE_BYTES) == 0, "munmap");
 }
 
 static inline void piece_free(const struct piece *piece)
