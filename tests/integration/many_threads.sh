@@ -7,21 +7,26 @@
 
 MIB=$(sized 20 36 144)
 LOCAL=$(sized 8 9 36)M
+PARTS=(threads readers)
 
-# went TRANSPORT MOVE
+# went TRANSPORT MOVE PART
 went() {
-	LIBPAGER_MOVE=$2 under "$LOCAL" "$1" "$PROGS/prog_threads" "$MIB" >"$TMP/paged.out" ||
-		fail "over $1, move $2: status $?; engine: $(tail -n 5 "$TMP/engine.log")"
-	note "over $1, move $2: ${SEEN[elapsed_ms]} ms"
-	same_output "$TMP/plain.out" "$TMP/paged.out"
+	LIBPAGER_MOVE=$2 under "$LOCAL" "$1" "$PROGS/prog_$3" "$MIB" >"$TMP/paged.out" ||
+		fail "$3 over $1, move $2: status $?; engine: $(tail -n 5 "$TMP/engine.log")"
+	note "$3 over $1, move $2: ${SEEN[elapsed_ms]} ms"
+	same_output "$TMP/$3.out" "$TMP/paged.out"
 	really_paged
 }
 
-plain "$PROGS/prog_threads" 0 >"$TMP/plain.out" || fail "the plain run is wrong"
-cat "$TMP/plain.out"
+for part in "${PARTS[@]}"; do
+	plain "$PROGS/prog_$part" 0 >"$TMP/$part.out" || fail "$part: the plain run is wrong"
+	cat "$TMP/$part.out"
+done
 start_donor $((MIB * 8))M
 for transport in $TRANSPORTS; do
-	! has_move || went "$transport" auto
-	went "$transport" off
+	for part in "${PARTS[@]}"; do
+		! has_move || went "$transport" auto "$part"
+		went "$transport" off "$part"
+	done
 done
 stop_donor
