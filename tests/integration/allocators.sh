@@ -6,8 +6,8 @@
 
 ALLOCATORS=(libjemalloc.so.2 libtcmalloc_minimal.so.4 libmimalloc.so.2)
 PYTHON=/usr/bin/python3
-ITEMS=$(sized 8000 100000 600000)
-LENGTH=$(sized 30 1 1)
+ITEMS=$(sized 3000 100000 600000)
+LENGTH=$(sized 80 1 1)
 
 [ -x $PYTHON ] || skip "no $PYTHON"
 
