@@ -225,7 +225,7 @@ void a_refused_write_changes_nothing(void)
 /* The kernel's limit on mappings comes first over shm. */
 static uint32_t most_handles(void)
 {
-	return contract_variant->kind == TP_SHM ? 600 : TP_MAX_REMOTES;
+	return contract_is_shm() ? 600 : TP_MAX_REMOTES;
 }
 
 void handles_can_be_detached_and_used_again(void)

@@ -19,6 +19,11 @@ struct variant {
 /* The one the suite runs for now. */
 extern const struct variant *contract_variant;
 
+static inline bool contract_is_shm(void)
+{
+	return contract_variant->kind == TP_SHM;
+}
+
 /* Longest wait for what has to happen. Far more than it takes, for loaded machines. */
 #define PATIENCE_MS 20000
 
@@ -91,14 +96,16 @@ void a_killed_donor_completes_everything_once(void);
 void the_first_failure_cancels_the_rest(void);
 void an_idle_connection_notices_the_end(void);
 void a_sleeper_notices_the_end(void);
+void disconnecting_in_mid_flight_is_allowed(void);
 void a_revoked_key_is_refused_in_mid_flight(void);
 void revoking_spares_what_is_not_revoked(void);
 void a_cut_ends_connections_and_spares_what_is_exported(void);
 void a_returned_key_ends_nothing(void);
 void closing_a_domain_ends_its_connections_only(void);
+
+/* connecting.c */
 void no_donor_is_an_error_in_time(void);
 void a_silent_donor_is_an_error_in_time(void);
-void disconnecting_in_mid_flight_is_allowed(void);
 void a_domain_has_a_bound_on_connections(void);
 void a_forked_child_can_keep_out_of_it(void);
 

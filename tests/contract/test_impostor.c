@@ -38,11 +38,6 @@ struct impostor {
 	pthread_t thread;
 };
 
-static bool is_shm(void)
-{
-	return contract_variant->kind == TP_SHM;
-}
-
 /* ---- the impostor ---- */
 
 /* The client may be gone already. */
@@ -58,8 +53,9 @@ static void listen_anywhere(struct impostor *impostor)
 {
 	struct sockaddr_un local = {.sun_family = AF_UNIX};
 	struct sockaddr_in inet = {.sin_family = AF_INET};
-	struct sockaddr *address = is_shm() ? (struct sockaddr *)&local : (struct sockaddr *)&inet;
-	socklen_t len = is_shm() ? sizeof(local) : sizeof(inet);
+	struct sockaddr *address =
+		contract_is_shm() ? (struct sockaddr *)&local : (struct sockaddr *)&inet;
+	socklen_t len = contract_is_shm() ? sizeof(local) : sizeof(inet);
 
 	strcpy(impostor->dir, "/tmp/impostor-XXXXXX");
 	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(impostor->dir));
@@ -69,7 +65,7 @@ static void listen_anywhere(struct impostor *impostor)
 	impostor->listener = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	CU_ASSERT_FATAL(bind(impostor->listener, address, len) == 0);
 	CU_ASSERT_FATAL(listen(impostor->listener, 4) == 0);
-	if (!is_shm())
+	if (!contract_is_shm())
 		CU_ASSERT_FATAL(getsockname(impostor->listener, address, &len) == 0);
 	impostor->target.path = impostor->path;
 	impostor->target.host = "127.0.0.1";
