@@ -228,8 +228,6 @@ int verbs_flow_post(struct tp_conn *base, const struct tp_request *requests, uns
 	unsigned i;
 	int err;
 
-	if (conn->done == conn->tail)
-		check(conn);
 	err = error_of(conn);
 	if (err)
 		return err;
