@@ -8,7 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Connects to whatever listens there now, with a second of patience; returns the error. */
+/* Connects to whatever listens there now, with 300 ms of patience; returns the error. */
 static int connect_once(const struct tp_target *target, uint64_t *took_ns)
 {
 	const struct tp_options options = {.connect_timeout_ms = 300};
@@ -60,7 +60,7 @@ void a_silent_donor_is_an_error_in_time(void)
 	donor_stop(donor);
 }
 
-/* Polls `count` until it is `want` or patience ends. */
+/* Waits until the donor has `want` connections, or patience ends. */
 static bool becomes(struct donor *donor, uint64_t want)
 {
 	uint64_t deadline = clock_ns() + PATIENCE_MS * 1000000ull;

@@ -26,7 +26,8 @@ static const char *said(const char *key)
 static void is_named_with_its_figure(uint64_t p50_ns)
 {
 	CU_ASSERT_STRING_EQUAL(said("name"), "cpu-latency");
-	CU_ASSERT_EQUAL(json_integer_value(json_object_get(report.last, "wake_p50_ns")), p50_ns);
+	CU_ASSERT_EQUAL(json_integer_value(json_object_get(report.last, "wake_p50_ns")),
+			(json_int_t)p50_ns);
 	CU_ASSERT_PTR_NOT_NULL(strstr(said("text"), "takes 25.0 us"));
 	CU_ASSERT_EQUAL(report.bad, 0);
 	json_decref(report.checks);
