@@ -57,7 +57,7 @@ struct stats_page {
 
 	/* pages */
 	_Atomic uint64_t ahead;	       /* fetched before they were asked for */
-	_Atomic uint64_t ahead_used;   /* of those, asked for later */
+	_Atomic uint64_t ahead_used;   /* of those, asked for before they were placed */
 	_Atomic uint64_t taken;	       /* taken out of the program */
 	_Atomic uint64_t taken_clean;  /* of those, unchanged since they came: not written */
 	_Atomic uint64_t taken_filled; /* of those, one repeated word: not written */
