@@ -77,6 +77,8 @@ struct fault_thread {
 	uint32_t todo_head, todo_tail;
 	uint32_t busy_fetches;	 /* on their way, or to be placed */
 	uint32_t held;		 /* of all fetches: that nobody wants yet */
+	uint32_t deeper;	 /* so many windows more than one are fetched ahead of a stream */
+	uint64_t wanted_ns;	 /* when one of them was wanted last */
 	uint64_t least_ns;	 /* that a fetch has taken of late; 0: there was none */
 	uint64_t stuck_since_ns; /* when the care thread was seen not to turn; 0: it does */
 	struct uffd_event late[LATE_EVENTS]; /* changes that wait for another one: events.c */
@@ -123,8 +125,8 @@ const void *place_fill(struct fault_thread *fault, uint64_t word);
 enum served fetch_begin(struct fault_thread *fault, uint64_t address, struct stream_advice advice,
 			uint64_t since_ns);
 /*
- * Begins to fetch the window that is wanted next, if the stream is steady; there may be no room for
- * it. Under map_lock.
+ * Begins to fetch the windows that are wanted next, if the stream is steady; there may be no room
+ * for them. Under map_lock.
  */
 void fetch_ahead(struct fault_thread *fault, const struct stream_advice *advice);
 

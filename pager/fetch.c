@@ -9,7 +9,8 @@
  * A steady stream has the window behind on its way while the program goes through the one before.
  * Nobody waits for it, so it is held: what has arrived is checked, and stays in its landing place
  * until the program wants one of its pages. So the pages are out until then, and that fault is the
- * one that asks for the next window, while all of this one is here.
+ * one that asks for the next window, while all of this one is here. On a wire that takes longer to
+ * bring a window than the program to go through one, several are on their way.
  */
 #include "pager/heir.h"
 
@@ -21,6 +22,8 @@
 #define DONE_BATCH 32u
 /* The others are for what is waited for. */
 #define HELD_MAX (FETCHES / 4)
+/* Eight windows are 1 MiB: a millisecond of a wire of 1 GB/s. A guess. */
+#define DEEPER_MAX 7u
 /* The program has gone elsewhere, or takes its time. A guess. */
 #define HELD_NS 100000000u
 #define LEAST_RISE 64u /* by that part of it for each fetch that takes longer */
@@ -186,23 +189,51 @@ enum served fetch_begin(struct fault_thread *fault, uint64_t address, struct str
 
 /* ---- held ---- */
 
-void fetch_ahead(struct fault_thread *fault, const struct stream_advice *advice)
+static void fetch_window_ahead(struct fault_thread *fault, uint64_t page, uint64_t first,
+			       uint32_t count)
 {
-	struct engine *engine = fault->engine;
-	uint64_t address = advice->next << PAGE_SHIFT;
+	uint64_t address = page << PAGE_SHIFT;
 	struct fetch *fetch;
 
-	if (!advice->is_steady || atomic_load_explicit(&engine->recalls, memory_order_relaxed) ||
-	    !is_remote(engine, address))
+	if (!is_remote(fault->engine, address))
 		return;
 	if (fault->held == HELD_MAX && !let_go_of_oldest(fault, HELD_NS))
 		return;
-	fetch = claim(fault, address, advice->next_first, advice->count);
+	fetch = claim(fault, address, first, count);
 	if (!fetch)
 		return;
-	count_ahead(engine, fetch->pages);
+	count_ahead(fault->engine, fetch->pages);
 	fetch->held = true;
 	fault->held++;
+}
+
+void fetch_ahead(struct fault_thread *fault, const struct stream_advice *advice)
+{
+	uint64_t distance = advice->count;
+
+	if (!advice->is_steady ||
+	    atomic_load_explicit(&fault->engine->recalls, memory_order_relaxed))
+		return;
+	if (advice->next_first < advice->next) /* down; what is below 0 is not remote */
+		distance = -distance;
+	for (uint32_t i = 0; i <= fault->deeper; i++)
+		fetch_window_ahead(fault, advice->next + i * distance,
+				   advice->next_first + i * distance, advice->count);
+}
+
+/*
+ * One that is wanted and not here yet should have been asked for earlier, by a window; one that has
+ * been here for longer than the program takes to go through two could have been asked for later.
+ */
+static void learn(struct fault_thread *fault, const struct fetch *fetch, uint64_t now)
+{
+	if (!is_parked(fetch)) {
+		if (fault->deeper < DEEPER_MAX)
+			fault->deeper++;
+	} else if (fault->deeper && now - fetch->parked_ns > 2 * (now - fault->wanted_ns)) {
+		fault->deeper--;
+	}
+	fault->wanted_ns = now;
 }
 
 bool fetch_want(struct fault_thread *fault, const struct page *page, uint64_t since_ns)
@@ -211,6 +242,7 @@ bool fetch_want(struct fault_thread *fault, const struct page *page, uint64_t si
 
 	if (!fetch->held)
 		return false;
+	learn(fault, fetch, clock_ns());
 	if (is_parked(fetch))
 		fault->busy_fetches++;
 	fault->held--;
