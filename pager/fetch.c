@@ -21,7 +21,7 @@
 #define IO_BITS 8 /* of a cookie: which request of the fetch */
 #define DONE_BATCH 32u
 /* The others are for what is waited for. */
-#define HELD_MAX (FETCHES / 4)
+#define HELD_MAX (FETCHES / 2)
 /* Eight windows are 1 MiB: a millisecond of a wire of 1 GB/s. A guess. */
 #define DEEPER_MAX 7u
 /* The program has gone elsewhere, or takes its time. A guess. */
@@ -216,7 +216,8 @@ void fetch_ahead(struct fault_thread *fault, const struct stream_advice *advice)
 		return;
 	if (advice->next_first < advice->next) /* down; what is below 0 is not remote */
 		distance = -distance;
-	for (uint32_t i = 0; i <= fault->deeper; i++)
+	/* The deeper ones leave room for the first one of others. */
+	for (uint32_t i = 0; i <= fault->deeper && (!i || fault->held < HELD_MAX / 2); i++)
 		fetch_window_ahead(fault, advice->next + i * distance,
 				   advice->next_first + i * distance, advice->count);
 }
